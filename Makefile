@@ -1,0 +1,53 @@
+# Every target sets up what it needs by itself; `make` alone tells what there is.
+
+PYTHON ?= python3
+PYTEST_OPTIONS ?= -n 2 --dist loadgroup
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Touched when the environment agrees with requirements.txt and pyproject.toml.
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install run demo test check lock clean
+
+help: ## Tell what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+install: $(INSTALLED) ## Make .venv with everything in it
+
+run: $(INSTALLED) ## Serve the exchange with the demo market, until Ctrl-C
+	@EXCHANGE_ALLOW_PRIVATE_ADDRESSES=1 exec $(BIN)/exchange serve --demo-market
+
+demo: $(INSTALLED) ## Show a market at work, then leave
+	@exec $(BIN)/exchange demo
+
+test: $(INSTALLED) ## Run every test (PYTEST_OPTIONS="-x -k name" to choose)
+	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+check: $(INSTALLED) ## Format, lint, types, layers, then every test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory test
+
+lock: ## Pin and hash requirements.in again
+	@set -eu; work="$$(mktemp -d)"; trap 'rm -rf "$$work"' EXIT; \
+	$(PYTHON) -m venv "$$work"; "$$work/bin/python" -m pip install --quiet uv; \
+	"$$work/bin/uv" pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" requirements.in --output-file requirements.txt
+
+clean: ## Remove what make and the tools made here (never the exchange's data)
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; make PYTHON=/path/to/python3 names another")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation \
+	  --config-settings editable_mode=compat --editable .
+	@touch $@

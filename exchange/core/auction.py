@@ -1,0 +1,269 @@
+"""The auction: bids into ranks, ranks into an offer, and a word on every campaign that lost.
+
+Source: rules §7 (ranking, floors, share counts, first look). Must not know stores or the wire.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from fractions import Fraction
+from hashlib import blake2b
+from typing import Literal
+
+from msgspec import Struct
+
+from exchange.core.market import Market, Runner
+from exchange.core.matching import base_price, why_no_room, why_not
+from exchange.core.model import CampaignId, CompanyId, Ping, PingId, Ranked
+from exchange.core.pricing import charge, rectify, seller_price
+from exchange.core.reasons import Reason
+from exchange.core.standing import Verdict
+
+Outcome = Literal["won", "lost", "no_bid"]
+
+
+class BidEntry(Struct, frozen=True, kw_only=True):
+    """A price that stands in the auction: one campaign, one share count, cents.
+
+    ``first_look`` marks the round among qualified companies where the lead is premium.
+    """
+
+    campaign_id: CampaignId
+    company_id: CompanyId
+    share: int
+    base_cents: int
+    rectified_cents: int
+    charged_cents: int
+    overall_rate: Fraction
+    draw: int
+    first_look: bool = False
+
+
+class Candidate(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one campaign, as the receipt keeps it; money in cents.
+
+    ``rejected`` over ``assigned`` is the exact overall rate the price was rectified by.
+    """
+
+    campaign_id: CampaignId
+    company_id: CompanyId
+    outcome: Outcome
+    reason: Reason | None = None
+    share: int | None = None
+    base_cents: int | None = None
+    rejected: int = 0
+    assigned: int = 0
+    rectified_cents: int | None = None
+    charged_cents: int | None = None
+    rank: int | None = None
+    draw: int | None = None
+    first_look: bool = False
+
+
+class Award(Struct, frozen=True, kw_only=True):
+    """What the auction came to: who won at which share count, and who stands behind them.
+
+    ``ranks`` are all companies in line, winners first; ``winners`` is how many of them won, 0 when
+    nobody bid.
+    """
+
+    share: int
+    winners: int
+    ranks: tuple[BidEntry, ...]
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """An auction's whole result: the award, every candidate, and how often each reason came up."""
+
+    award: Award
+    candidates: tuple[Candidate, ...]
+    reasons: dict[str, int]
+    premium: bool
+
+
+def decide(market: Market, ping: Ping, now: datetime, draw_key: bytes) -> Decision:
+    """Hold the auction for a ping over a market. ``draw_key`` (16–64 bytes) seeds fair ties."""
+    premium = _is_premium(market, ping)
+    bids: list[BidEntry] = []
+    refused: list[Candidate] = []
+    for runner in market.runners[ping.vertical].values():
+        reason = why_not(runner, market, ping, now)
+        if reason is not None:
+            refused.append(_no_bid(runner, reason))
+            continue
+        entries, lost = _price(runner, market, ping, now, draw_key, premium)
+        bids.extend(entries)
+        if not entries and lost is not None:
+            refused.append(lost)
+    award = hold(bids, ping.max_buyers)
+    candidates = (*_explain(bids, award, market), *refused)
+    counts = Counter(c.reason.code for c in candidates if c.reason is not None)
+    return Decision(award=award, candidates=candidates, reasons=dict(counts), premium=premium)
+
+
+def draw(draw_key: bytes, ping_id: PingId, campaign_id: CampaignId) -> int:
+    """The keyed draw that settles equal bids: 48 bits, the lower wins."""
+    text = f"{ping_id}|{campaign_id}".encode()
+    return int.from_bytes(blake2b(text, digest_size=6, key=draw_key).digest(), "big")
+
+
+def rank(bids: Iterable[BidEntry]) -> list[BidEntry]:
+    """Order bids of one share count: rectified price, then lower rate, then the draw.
+
+    One per company, its best. Should even the draw be equal, the id decides, never arrival.
+    """
+    ordered = sorted(
+        bids, key=lambda b: (-b.rectified_cents, b.overall_rate, b.draw, b.campaign_id)
+    )
+    best: dict[CompanyId, BidEntry] = {}
+    for bid in ordered:
+        best.setdefault(bid.company_id, bid)
+    return list(best.values())
+
+
+def hold(bids: Sequence[BidEntry], max_buyers: int) -> Award:
+    """Award a lead among bids, in two rounds where some are first look.
+
+    Bids of the second round stand in line behind those of the first.
+    """
+    first = [bid for bid in bids if bid.first_look]
+    rest = [bid for bid in bids if not bid.first_look]
+    for round_bids, later in ((first, rest), (rest, [])):
+        share, ranked = _best_share(round_bids, max_buyers)
+        if not ranked:
+            continue
+        in_line = {bid.company_id for bid in ranked}
+        behind = [bid for bid in later if bid.share == share and bid.company_id not in in_line]
+        return Award(share=share, winners=min(share, len(ranked)), ranks=(*ranked, *rank(behind)))
+    return Award(share=1, winners=0, ranks=())
+
+
+def _best_share(bids: Sequence[BidEntry], max_buyers: int) -> tuple[int, list[BidEntry]]:
+    """The share count whose best prices sum highest (the smaller on ties), and its ranks.
+
+    Fewer companies than the share count may take it: a lead shared by less is worth no less.
+    """
+    best_share, best_total, best_ranks = 1, -1, list[BidEntry]()
+    for share in range(1, max_buyers + 1):
+        ranked = rank(bid for bid in bids if bid.share == share)
+        total = sum(bid.rectified_cents for bid in ranked[:share])
+        if ranked and total > best_total:
+            best_share, best_total, best_ranks = share, total, ranked
+    return best_share, best_ranks
+
+
+def _is_premium(market: Market, ping: Ping) -> bool:
+    predicate = market.premium.get(ping.vertical)
+    return predicate is not None and predicate(ping.attributes)
+
+
+def _price(
+    runner: Runner, market: Market, ping: Ping, now: datetime, draw_key: bytes, premium: bool
+) -> tuple[list[BidEntry], Candidate | None]:
+    """A campaign's bids at every share count it may take, or why none of its prices stands.
+
+    Of several faults the first is told, one of a price that was bid before one of no room.
+    """
+    campaign, policy = runner.campaign, market.policy
+    standing = market.standings[campaign.company_id]
+    company = market.companies[campaign.company_id]
+    floor_cents = market.verticals[ping.vertical].floor_cents
+    drawn = draw(draw_key, ping.ping_id, campaign.campaign_id)
+    entries: list[BidEntry] = []
+    lost: Candidate | None = None
+    no_room: Candidate | None = None
+    for share in range(1, ping.max_buyers + 1):
+        base = base_price(runner, ping.attributes, share)
+        if base is None:
+            continue
+        rectified = rectify(base, standing)
+        charged = charge(base, rectified, policy)
+        entry = BidEntry(
+            campaign_id=campaign.campaign_id,
+            company_id=campaign.company_id,
+            share=share,
+            base_cents=base,
+            rectified_cents=rectified,
+            charged_cents=charged,
+            overall_rate=standing.overall_rate,
+            draw=drawn,
+            first_look=premium and standing.verdict is Verdict.QUALIFIED,
+        )
+        reason = why_no_room(campaign, company, now, charged)
+        if reason is not None:
+            no_room = no_room or _no_bid(runner, reason)
+        elif rectified < floor_cents or rectified == 0:
+            lost = lost or _lost(entry, Reason.BELOW_FLOOR, market)
+        elif seller_price(charged, policy.take_rate_bp) < ping.min_price_cents:
+            lost = lost or _lost(entry, Reason.BELOW_MIN_PRICE, market)
+        else:
+            entries.append(entry)
+    return entries, lost or no_room
+
+
+def _no_bid(runner: Runner, reason: Reason) -> Candidate:
+    campaign = runner.campaign
+    return Candidate(
+        campaign_id=campaign.campaign_id,
+        company_id=campaign.company_id,
+        outcome="no_bid",
+        reason=reason,
+    )
+
+
+def _lost(
+    bid: BidEntry, reason: Reason | None, market: Market, rank_no: int | None = None
+) -> Candidate:
+    standing = market.standings[bid.company_id]
+    return Candidate(
+        campaign_id=bid.campaign_id,
+        company_id=bid.company_id,
+        outcome="won" if reason is None else "lost",
+        reason=reason,
+        share=bid.share,
+        base_cents=bid.base_cents,
+        rejected=standing.rejected,
+        assigned=standing.assigned,
+        rectified_cents=bid.rectified_cents,
+        charged_cents=bid.charged_cents,
+        rank=rank_no,
+        draw=bid.draw,
+        first_look=bid.first_look,
+    )
+
+
+def _explain(bids: Sequence[BidEntry], award: Award, market: Market) -> list[Candidate]:
+    """A candidate for every bid: those in line with their rank, the others with why not."""
+    places = {id(bid): place for place, bid in enumerate(award.ranks, start=1)}
+    first_round = award.ranks[0].first_look if award.ranks else False
+    told = []
+    for bid in bids:
+        place = places.get(id(bid))
+        if place is not None and place <= award.winners:
+            reason = None
+        elif bid.share != award.share:
+            reason = Reason.SHARE_COUNT
+        elif first_round and not bid.first_look:
+            reason = Reason.FIRST_LOOK
+        elif place is None:
+            reason = Reason.SAME_COMPANY
+        else:
+            reason = Reason.OUTBID
+        told.append(_lost(bid, reason, market, place))
+    return told
+
+
+def in_line(award: Award, max_ranks: int) -> tuple[Ranked, ...]:
+    """The companies an offer remembers, winners first, at most ``max_ranks`` beyond them."""
+    return tuple(
+        Ranked(
+            campaign_id=bid.campaign_id,
+            company_id=bid.company_id,
+            base_cents=bid.base_cents,
+            rectified_cents=bid.rectified_cents,
+            charged_cents=bid.charged_cents,
+        )
+        for bid in award.ranks[: award.winners + max_ranks]
+    )

@@ -1,0 +1,99 @@
+"""The life of a lead, as one table of (state, event) → state.
+
+A lead with several legs (a shared sale) is in the state `combine` makes of them, so it too is in
+exactly one. Source: rules §2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final
+
+
+class State(StrEnum):
+    """Where a leg, and with it a lead, can be."""
+
+    RECEIVED = "received"
+    DELIVERING = "delivering"
+    SOLD = "sold"
+    UNSOLD = "unsold"
+    REJECTED = "rejected"
+    FINAL = "final"
+    TIMED_OUT = "timed_out"
+    INVALID = "invalid"
+
+
+class Event(StrEnum):
+    """What can happen to a leg."""
+
+    CLAIMED = "claimed"
+    ACCEPTED = "accepted"
+    NEXT_RANK = "next_rank"
+    NO_RANK_LEFT = "no_rank_left"
+    LIMIT_PASSED = "limit_passed"
+    FOUND_INVALID = "found_invalid"
+    COMPANY_REJECTED = "company_rejected"
+    WINDOW_CLOSED = "window_closed"
+
+
+class LifecycleError(ValueError):
+    """An event that cannot happen in the state the leg is in."""
+
+
+TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
+    (State.RECEIVED, Event.CLAIMED): State.DELIVERING,
+    (State.RECEIVED, Event.NO_RANK_LEFT): State.UNSOLD,
+    (State.RECEIVED, Event.LIMIT_PASSED): State.TIMED_OUT,
+    (State.RECEIVED, Event.FOUND_INVALID): State.INVALID,
+    (State.DELIVERING, Event.ACCEPTED): State.SOLD,
+    (State.DELIVERING, Event.NEXT_RANK): State.DELIVERING,
+    (State.DELIVERING, Event.NO_RANK_LEFT): State.UNSOLD,
+    (State.DELIVERING, Event.LIMIT_PASSED): State.TIMED_OUT,
+    (State.DELIVERING, Event.FOUND_INVALID): State.INVALID,
+    (State.SOLD, Event.COMPANY_REJECTED): State.REJECTED,
+    (State.SOLD, Event.WINDOW_CLOSED): State.FINAL,
+}
+
+DONE: Final = frozenset(
+    {
+        State.SOLD,
+        State.UNSOLD,
+        State.REJECTED,
+        State.FINAL,
+        State.TIMED_OUT,
+        State.INVALID,
+    }
+)
+"""States in which nothing more is delivered for a leg."""
+
+_PRECEDENCE: Final = (
+    State.DELIVERING,
+    State.RECEIVED,
+    State.SOLD,
+    State.FINAL,
+    State.REJECTED,
+    State.TIMED_OUT,
+    State.INVALID,
+    State.UNSOLD,
+)
+
+
+def advance(state: State, event: Event) -> State:
+    """Move a leg along the table. Raises LifecycleError for a move the table does not have."""
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise LifecycleError(f"a leg that is {state} cannot be {event}") from None
+
+
+def combine(states: Iterable[State]) -> State:
+    """The one state of a lead whose legs are in these states: the most alive of them.
+
+    Raises LifecycleError for a lead without legs.
+    """
+    present = set(states)
+    for state in _PRECEDENCE:
+        if state in present:
+            return state
+    raise LifecycleError("a lead without legs is in no state")

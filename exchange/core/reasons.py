@@ -1,0 +1,205 @@
+"""Every reason the exchange gives, with its permanent number, category and sentence.
+
+A number never changes its meaning and is never used again. The hundreds are the groups:
+1 ping refused or without offer, 2 campaign did not bid, 3 bid lost, 4 post refused or unsold,
+5 rejection, 6 rejection or reset refused. Source: rules §3 and §8.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+
+class Reason(IntEnum):
+    """One reason; ``code`` is what the wire says, ``message`` what a person reads."""
+
+    SELLER_INACTIVE = 101
+    UNKNOWN_VERTICAL = 102
+    INVALID_ATTRIBUTES = 103
+    CONTACT_IN_CLEAR = 104
+    LEAD_TOO_OLD = 105
+    CONSENT_MISSING = 106
+    DUPLICATE = 107
+    BLOCKED = 108
+    CLOCK_OFF = 109
+    NO_BID = 150
+
+    INACTIVE = 201
+    FILTER = 202
+    SCHEDULE = 203
+    CAP = 204
+    BUDGET = 205
+    BALANCE = 206
+    LEAD_AGE = 207
+    SUPPRESSED = 208
+    SOLD_BEFORE = 209
+    SHARE_MODE = 210
+    CONTRACT = 211
+    CRM_GATE = 220
+
+    OUTBID = 301
+    BELOW_MIN_PRICE = 302
+    BELOW_FLOOR = 303
+    SAME_COMPANY = 304
+    FIRST_LOOK = 305
+    SHARE_COUNT = 306
+
+    OFFER_EXPIRED = 401
+    OFFER_UNKNOWN = 402
+    POSTED_BEFORE = 403
+    ATTRIBUTE_CHANGED = 404
+    CONTACT_MISMATCH = 405
+    NO_BUYER_LEFT = 410
+    COMPANY_REFUSED = 411
+    DELIVERY_FAILED = 412
+    DELIVERY_UNCLEAR = 413
+    PROCESSING_LIMIT = 414
+    UNREADABLE_LEAD = 415
+
+    INVALID_CONTACT = 501
+    DUPLICATE_LEAD = 502
+    INCOMPLETE_DETAILS = 503
+    OUTSIDE_SERVICE_AREA = 504
+    BUDGET_BELOW_MINIMUM = 505
+    CRM_TIMEOUT = 511
+    AUTH_FAILURE = 512
+    DATA_FORMAT = 513
+    CONNECTIVITY = 514
+    RATE_LIMITED = 515
+    CAPACITY_REACHED = 521
+    OFF_HOURS = 522
+    GEO_RESTRICTED = 523
+    INDUSTRY_EXCLUDED = 524
+    SEASONAL = 525
+
+    WINDOW_CLOSED = 601
+    REASON_NOT_ALLOWED = 602
+    REASON_UNCLEAR = 603
+    TEST_LEAD = 604
+    RESET_TOO_EARLY = 611
+    RESET_TOO_SOON = 612
+
+    @property
+    def code(self) -> str:
+        """The name on the wire, lower case; permanent like the number."""
+        return _CODES.get(self, self.name.lower())
+
+    @property
+    def message(self) -> str:
+        """One sentence for a person."""
+        return _MESSAGES[self]
+
+    @property
+    def category(self) -> str:
+        """The rejection category of rules §8 where the reason has one, else its group."""
+        return _CATEGORIES.get(self) or _GROUPS[self // 100]
+
+
+_GROUPS: Final = {
+    1: "ping_refused",
+    2: "no_bid",
+    3: "bid_lost",
+    4: "post_refused",
+    5: "rejection",
+    6: "rejection_refused",
+}
+
+_CODES: Final = {Reason.DUPLICATE_LEAD: "duplicate"}
+
+_QUALITY: Final = (
+    Reason.INVALID_CONTACT,
+    Reason.DUPLICATE_LEAD,
+    Reason.INCOMPLETE_DETAILS,
+    Reason.OUTSIDE_SERVICE_AREA,
+    Reason.BUDGET_BELOW_MINIMUM,
+)
+_TECHNICAL: Final = (
+    Reason.CRM_TIMEOUT,
+    Reason.AUTH_FAILURE,
+    Reason.DATA_FORMAT,
+    Reason.CONNECTIVITY,
+    Reason.RATE_LIMITED,
+)
+_BUSINESS: Final = (
+    Reason.CAPACITY_REACHED,
+    Reason.OFF_HOURS,
+    Reason.GEO_RESTRICTED,
+    Reason.INDUSTRY_EXCLUDED,
+    Reason.SEASONAL,
+)
+
+_CATEGORIES: Final = {
+    Reason.DUPLICATE: "quality",
+    **dict.fromkeys(_QUALITY, "quality"),
+    **dict.fromkeys(_TECHNICAL, "technical"),
+    **dict.fromkeys(_BUSINESS, "business"),
+}
+
+REJECTION_REASONS: Final[dict[str, Reason]] = {
+    reason.code: reason for reason in (*_QUALITY, *_TECHNICAL, *_BUSINESS)
+}
+"""What a lead may be rejected for, by its code on the wire (rules §8)."""
+
+_MESSAGES: Final = {
+    Reason.SELLER_INACTIVE: "This seller's account is not active.",
+    Reason.UNKNOWN_VERTICAL: "The exchange does not trade this vertical.",
+    Reason.INVALID_ATTRIBUTES: "The lead's attributes are not valid for this vertical.",
+    Reason.CONTACT_IN_CLEAR: "A ping must be anonymous; contact data belongs in the post.",
+    Reason.LEAD_TOO_OLD: "The lead was captured too long ago.",
+    Reason.CONSENT_MISSING: "This vertical demands proof of the consumer's consent.",
+    Reason.DUPLICATE: "A lead with this contact was sold here recently.",
+    Reason.BLOCKED: "This source is blocked.",
+    Reason.CLOCK_OFF: "The capture time is in the future or implausibly far back.",
+    Reason.NO_BID: "No campaign made an acceptable bid for this lead.",
+    Reason.INACTIVE: "The campaign or its company is not active.",
+    Reason.FILTER: "The lead does not match the campaign's filter.",
+    Reason.SCHEDULE: "The campaign's schedule is closed at this time.",
+    Reason.CAP: "The campaign's cap in leads is reached.",
+    Reason.BUDGET: "The campaign's cap in money has no room for this price.",
+    Reason.BALANCE: "The company's prepaid balance does not cover this price.",
+    Reason.LEAD_AGE: "The lead is older than the campaign takes.",
+    Reason.SUPPRESSED: "The contact is on the company's suppression list.",
+    Reason.SOLD_BEFORE: "The contact was sold to this company before.",
+    Reason.SHARE_MODE: "The campaign does not buy at a share count this ping allows.",
+    Reason.CONTRACT: "No contract allows this seller and company to trade this lead.",
+    Reason.CRM_GATE: "The company's CRM rejection rate is above the limit.",
+    Reason.OUTBID: "A higher rectified price won.",
+    Reason.BELOW_MIN_PRICE: "The price after the margin is below the seller's minimum.",
+    Reason.BELOW_FLOOR: "The price is below the vertical's floor.",
+    Reason.SAME_COMPANY: "Another campaign of the same company ranked higher.",
+    Reason.FIRST_LOOK: "Premium leads are offered to qualified companies first.",
+    Reason.SHARE_COUNT: "Another share count brought a higher total.",
+    Reason.OFFER_EXPIRED: "The offer is past its expires_at; ping again.",
+    Reason.OFFER_UNKNOWN: "No offer of this seller has this ping_id.",
+    Reason.POSTED_BEFORE: "This ping was already posted with a different body.",
+    Reason.ATTRIBUTE_CHANGED: "An attribute differs from what was pinged.",
+    Reason.CONTACT_MISMATCH: "The contact does not match the hash given on ping.",
+    Reason.NO_BUYER_LEFT: "No bidding company could take the lead at an acceptable price.",
+    Reason.COMPANY_REFUSED: "The company refused the lead in real time.",
+    Reason.DELIVERY_FAILED: "The lead could not be delivered to any bidding company.",
+    Reason.DELIVERY_UNCLEAR: "A company may have received the lead but never answered.",
+    Reason.PROCESSING_LIMIT: "The exchange's own processing limit passed.",
+    Reason.UNREADABLE_LEAD: "The stored lead could not be read back.",
+    Reason.INVALID_CONTACT: "The contact cannot be reached with the data given.",
+    Reason.DUPLICATE_LEAD: "The company already had this lead.",
+    Reason.INCOMPLETE_DETAILS: "Details the company needs are missing.",
+    Reason.OUTSIDE_SERVICE_AREA: "The lead is outside the area the company serves.",
+    Reason.BUDGET_BELOW_MINIMUM: "The lead's budget is below the company's minimum.",
+    Reason.CRM_TIMEOUT: "The company's system did not answer in time.",
+    Reason.AUTH_FAILURE: "The company's system refused the exchange's credentials.",
+    Reason.DATA_FORMAT: "The company's system could not read the lead, or answered unreadably.",
+    Reason.CONNECTIVITY: "The company's system could not be reached or failed.",
+    Reason.RATE_LIMITED: "The company's system is limiting the rate of leads.",
+    Reason.CAPACITY_REACHED: "The company has no capacity for more leads.",
+    Reason.OFF_HOURS: "The lead came outside the company's hours.",
+    Reason.GEO_RESTRICTED: "The company may not serve this area.",
+    Reason.INDUSTRY_EXCLUDED: "The company excludes this industry.",
+    Reason.SEASONAL: "The company does not buy in this season.",
+    Reason.WINDOW_CLOSED: "The rejection window of this sale has closed.",
+    Reason.REASON_NOT_ALLOWED: "The terms of this sale do not allow this rejection reason.",
+    Reason.REASON_UNCLEAR: "The text fits no rejection reason clearly; give a reason code.",
+    Reason.TEST_LEAD: "A test lead touches no money and cannot be rejected.",
+    Reason.RESET_TOO_EARLY: "Too little was assigned since the last CRM reset.",
+    Reason.RESET_TOO_SOON: "The last CRM reset is too recent.",
+}

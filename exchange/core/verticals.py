@@ -1,0 +1,171 @@
+"""Verticals: which attributes a lead of each kind has, and the defaults it is traded under.
+
+A vertical compiles its attributes into a msgspec Struct of its own, so that a ping is decoded and
+checked in one step. Source: rules §3.1, §9 (the defaults that hold without a contract).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from exchange.core.model import AttributeValue, Condition
+from exchange.core.money import MoneyError, parse_cents
+
+Kind = Literal["text", "integer", "decimal", "boolean", "choice", "zip", "state"]
+
+_POSTAL_CODES: Final = """
+AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO
+MT NE NV NH NJ NM NY NC ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY PR
+"""
+STATES: Final = tuple(_POSTAL_CODES.split())
+"""Postal codes of the states, the District of Columbia and Puerto Rico."""
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_LOOKS_LIKE_CONTACT: Final = re.compile(r"@|(?:\d[\s().+-]*){10,}")
+CONTACT_FIELDS: Final = frozenset(
+    {
+        "first_name",
+        "last_name",
+        "name",
+        "full_name",
+        "phone",
+        "mobile",
+        "telephone",
+        "email",
+        "address",
+        "street",
+        "ssn",
+        "contact",
+    }
+)
+"""Names a vertical's attribute may not have, and a ping may not carry: contact data."""
+
+
+class AttributeSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One attribute as a vertical's file describes it; bounds are inclusive."""
+
+    kind: Kind
+    required: bool = False
+    min: float | None = None
+    max: float | None = None
+    allowed: tuple[str, ...] = ()
+    max_length: int = 100
+    description: str = ""
+
+
+class VerticalSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A vertical as its file describes it; ``floor`` is dollars as a string, lives are seconds."""
+
+    name: str
+    title: str
+    floor: str = "0.00"
+    offer_life_s: int = 300
+    max_age_s: int = 30 * 24 * 3600
+    consent_required: bool = False
+    premium: Condition | None = None
+    attributes: dict[str, AttributeSpec]
+
+
+class Vertical(Struct, frozen=True, kw_only=True):
+    """A compiled vertical. ``attributes_type`` has one field per attribute, absent ones UNSET."""
+
+    name: str
+    title: str
+    floor_cents: int
+    offer_life_s: int
+    max_age_s: int
+    consent_required: bool
+    premium: Condition | None
+    attributes: dict[str, AttributeSpec]
+    attributes_type: type[Struct]
+
+
+class VerticalError(ValueError):
+    """A vertical's description that cannot work; names the attribute or key at fault."""
+
+
+def compile_vertical(spec: VerticalSpec) -> Vertical:
+    """Check a vertical's description and build its attributes type. Raises VerticalError."""
+    if not _NAME.fullmatch(spec.name):
+        raise VerticalError(f"name {spec.name!r}: lower case letters, digits and _ only")
+    if not 1 <= spec.offer_life_s <= 86_400:
+        raise VerticalError("offer_life_s: 1 to 86400 seconds")
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    for name, attribute in spec.attributes.items():
+        if not _NAME.fullmatch(name):
+            raise VerticalError(f"attributes.{name}: lower case letters, digits and _ only")
+        if name in CONTACT_FIELDS:
+            raise VerticalError(f"attributes.{name}: contact data cannot be an attribute")
+        kind = _type_of(name, attribute)
+        fields.append((name, kind) if attribute.required else (name, kind | UnsetType, UNSET))
+    attributes_type = msgspec.defstruct(
+        f"{spec.name.title().replace('_', '')}Attributes",
+        fields,
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+        omit_defaults=True,
+    )
+    return Vertical(
+        name=spec.name,
+        title=spec.title,
+        floor_cents=_floor_cents(spec),
+        offer_life_s=spec.offer_life_s,
+        max_age_s=spec.max_age_s,
+        consent_required=spec.consent_required,
+        premium=spec.premium,
+        attributes=spec.attributes,
+        attributes_type=attributes_type,
+    )
+
+
+def _floor_cents(spec: VerticalSpec) -> int:
+    try:
+        return parse_cents(spec.floor)
+    except MoneyError as fault:
+        raise VerticalError(f"floor: {fault}") from None
+
+
+def _type_of(name: str, attribute: AttributeSpec) -> Any:
+    match attribute.kind:
+        case "boolean":
+            return bool
+        case "integer":
+            low, high = _whole(name, attribute.min), _whole(name, attribute.max)
+            return Annotated[int, Meta(ge=low, le=high)]
+        case "decimal":
+            return Annotated[float, Meta(ge=attribute.min, le=attribute.max)]
+        case "zip":
+            # The length keeps out a final newline, which the pattern's end would let pass.
+            return Annotated[str, Meta(pattern=r"^[0-9]{5}$", max_length=5)]
+        case "state":
+            return Literal[STATES]
+        case "choice":
+            if not attribute.allowed:
+                raise VerticalError(f"attributes.{name}.allowed: a choice needs its values")
+            return Literal[attribute.allowed]
+        case "text":
+            return Annotated[str, Meta(min_length=1, max_length=attribute.max_length)]
+
+
+def _whole(name: str, bound: float | None) -> int | None:
+    if bound is None:
+        return None
+    if not float(bound).is_integer():
+        raise VerticalError(f"attributes.{name}: an integer's bounds must be whole")
+    return int(bound)
+
+
+def attribute_values(attributes: Struct) -> dict[str, AttributeValue]:
+    """The attributes a lead really has, by name."""
+    values = {name: getattr(attributes, name) for name in attributes.__struct_fields__}
+    return {name: value for name, value in values.items() if value is not UNSET}
+
+
+def find_contact_data(values: dict[str, str]) -> str | None:
+    """The name of the first text that looks like a phone number or an email address, or None."""
+    return next((name for name, value in values.items() if _LOOKS_LIKE_CONTACT.search(value)), None)

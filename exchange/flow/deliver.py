@@ -1,0 +1,68 @@
+"""Handing a lead to one company: its deliveries in order, each with retries, within a deadline.
+
+Source: rules §8: retries first, then backups; an unclear outcome is tried again at the same
+company under the same delivery id. Must not know ranks, prices or the books.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from exchange.core.model import Campaign
+from exchange.core.reasons import Reason
+from exchange.flow.ports import Answer, Attempt, Courier, Parcel
+
+Incident = Callable[[Parcel, str, Answer], None]
+"""Told of every failed try: the parcel, the target's kind, and what came."""
+
+
+async def deliver(
+    courier: Courier,
+    campaign: Campaign,
+    parcel: Parcel,
+    *,
+    deadline: float,
+    backoff_s: float,
+    jitter: Callable[[], float],
+    incident: Incident,
+) -> Attempt:
+    """Try a campaign's deliveries until one answers clearly or all are used up.
+
+    ``deadline`` is on the running loop's clock; ``jitter`` draws from 0 to 1. A refusal ends it at
+    once. The outcome is unclear if any try was, and none after it answered.
+    """
+    loop = asyncio.get_running_loop()
+    tries, unclear = 0, False
+    last = Answer(result="failed", reason=Reason.CRM_TIMEOUT, detail="no time was left to deliver")
+    at, kind = 0, campaign.delivery[0].kind
+    for at, target in enumerate(campaign.delivery):
+        for attempt in range(target.attempts):
+            left_s = deadline - loop.time()
+            if left_s <= 0:
+                break
+            tries += 1
+            kind = target.kind
+            last = await courier.hand_over(target, parcel, min(left_s, target.timeout_ms / 1000))
+            if last.result in ("accepted", "refused"):
+                return _attempt(last, at, kind, tries)
+            unclear = unclear or last.result == "unclear"
+            incident(parcel, kind, last)
+            if attempt + 1 < target.attempts:
+                pause_s = backoff_s * 2**attempt * jitter()
+                await asyncio.sleep(max(0.0, min(pause_s, deadline - loop.time())))
+    if unclear:
+        last = Answer(result="unclear", reason=Reason.CRM_TIMEOUT, detail=last.detail)
+    return _attempt(last, at, kind, tries)
+
+
+def _attempt(answer: Answer, target: int, kind: str, tries: int) -> Attempt:
+    return Attempt(
+        result=answer.result,
+        target=target,
+        kind=kind,
+        reason=answer.reason,
+        reference=answer.reference,
+        detail=answer.detail,
+        attempts=tries,
+    )

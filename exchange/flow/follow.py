@@ -1,0 +1,154 @@
+"""Keeping a worker true: its market follows the others', and dead workers' leads are taken over.
+
+Three loops: hear (what others publish), mend (what was missed, and the mirror after its store was
+lost), and recover (leads left in delivery, windows that close).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import date, datetime
+from typing import Final
+
+from exchange.core.market import Market
+from exchange.core.standing import window_start
+from exchange.flow.announce import Announcer
+from exchange.flow.faults import Unavailable
+from exchange.flow.ports import Books, Clock, Feed, MirrorCopy, Snapshots
+from exchange.flow.post import Posting
+
+TICK_S: Final = 1.0
+"""Pause between rounds of mending and recovering."""
+
+LOOK_BACK_S: Final = 10.0
+"""How far back changed companies are looked for; several ticks, so that none falls between two."""
+
+SILENT_S: Final = 5.0
+"""A worker not heard of for this long is dead; several heartbeats."""
+
+ADOPT_LIMIT: Final = 100
+CLOSE_LIMIT: Final = 1_000
+
+
+class Following:
+    """Loads the market and keeps it, the mirror and the books in step."""
+
+    def __init__(
+        self,
+        *,
+        owner: str,
+        market: Market,
+        snapshots: Snapshots,
+        announcer: Announcer,
+        mirror: MirrorCopy,
+        feed: Feed,
+        books: Books,
+        posting: Posting,
+        clock: Clock,
+        today: Callable[[datetime], date],
+        rebuild: Callable[[], Awaitable[object]],
+        on_error: Callable[[str, BaseException], None],
+    ) -> None:
+        self._owner = owner
+        self._market = market
+        self._snapshots = snapshots
+        self._announcer = announcer
+        self._mirror = mirror
+        self._feed = feed
+        self._books = books
+        self._posting = posting
+        self._clock = clock
+        self._today = today
+        self._rebuild = rebuild
+        self._on_error = on_error
+        self._mirror_run_id: str | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.books_away = False
+        self.mirror_away = False
+
+    async def start(self) -> None:
+        """Load the whole market and begin to follow. Raises Unavailable without the books."""
+        await self._books.heartbeat(self._owner)
+        await self.load()
+        self._mirror_run_id = await self._mirror.run_id()
+        self._tasks = [
+            asyncio.create_task(self._feed.follow(self._announcer.apply, self.load), name="hear"),
+            asyncio.create_task(self._forever("mend", self.mend), name="mend"),
+            asyncio.create_task(self._forever("recover", self.recover), name="recover"),
+        ]
+
+    async def stop(self) -> None:
+        """End the loops."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def load(self) -> None:
+        """Read the market whole from the books into this worker."""
+        now = self._clock.now()
+        self._market.move_to(self._today(now))
+        first = window_start(self._today(now), self._market.policy)
+        for company in await self._snapshots.companies(first, now):
+            self._announcer.apply(company)
+        for campaign in await self._snapshots.campaigns(0):
+            self._announcer.apply(campaign)
+
+    async def mend(self) -> None:
+        """Fetch what this worker missed, write again what the mirror missed."""
+        now = self._clock.now()
+        self._market.move_to(self._today(now))
+        try:
+            await self._mend_books(now)
+            self.books_away = False
+        except Unavailable:
+            self.books_away = True
+            raise
+        try:
+            await self._mend_mirror()
+            self.mirror_away = False
+        except Unavailable:
+            self.mirror_away = True
+            raise
+
+    async def _mend_books(self, now: datetime) -> None:
+        await self._books.heartbeat(self._owner)
+        versions = await self._snapshots.versions(LOOK_BACK_S)
+        behind = [
+            company_id
+            for company_id, version in versions.items()
+            if (held := self._market.companies.get(company_id)) is None or held.version < version
+        ]
+        stale = {*behind, *self._mirror.dirty}
+        if stale:
+            first = window_start(self._today(now), self._market.policy)
+            for company in await self._snapshots.companies(first, now, list(stale)):
+                self._mirror.dirty.discard(company.company_id)
+                await self._announcer.tell(company)
+        newest = max(self._market.campaign_versions.values(), default=0)
+        for campaign in await self._snapshots.campaigns(newest):
+            self._announcer.apply(campaign)
+
+    async def _mend_mirror(self) -> None:
+        run_id = await self._mirror.run_id()
+        if run_id != self._mirror_run_id:
+            await self._rebuild()
+            self._mirror_run_id = run_id
+
+    async def recover(self) -> None:
+        """Go on with leads whose worker died, and close rejection windows that have passed."""
+        stranded = list(self._posting.stranded)
+        for lead in await self._books.adopt(self._owner, stranded, ADOPT_LIMIT, SILENT_S):
+            await self._posting.resume(lead)
+        self._posting.stranded.difference_update(stranded)
+        while await self._books.close_windows(self._clock.now(), CLOSE_LIMIT) == CLOSE_LIMIT:
+            await asyncio.sleep(0)
+
+    async def _forever(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await step()
+            except Exception as error:
+                self._on_error(name, error)
+            await asyncio.sleep(TICK_S)

@@ -1,0 +1,425 @@
+"""What the flows need of the world: protocols, and the values that cross them.
+
+Implemented in `exchange.stores` (books, offers, mirror, receipts, vault) and `exchange.buyers`
+(courier). Every method that waits raises `faults.Unavailable` when its store is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date, datetime
+from typing import Literal, Protocol
+
+from msgspec import Raw, Struct
+
+from exchange.core.auction import Candidate
+from exchange.core.cascade import Assignment, Turn
+from exchange.core.lifecycle import State
+from exchange.core.market import CampaignChange, CompanyChange
+from exchange.core.model import (
+    Campaign,
+    CampaignId,
+    CompanyId,
+    DeliveryId,
+    DeliveryTarget,
+    LeadId,
+    Offer,
+    PingId,
+    SellerId,
+)
+from exchange.core.reasons import Reason
+from exchange.core.rejection import Terms
+from exchange.core.screen import SeenContact
+
+Role = Literal["seller", "company", "operator"]
+
+
+class Clock(Protocol):
+    """Where the time comes from; the demo and the tests bring their own."""
+
+    def now(self) -> datetime:
+        """The present, aware, in UTC."""
+        ...
+
+
+class Contact(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The consumer's contact data, as posted. Never logged, never in a receipt."""
+
+    first_name: str
+    last_name: str
+    phone: str | None = None
+    email: str | None = None
+    address: str | dict[str, str] | None = None
+
+
+class PostRequest(Struct, frozen=True, kw_only=True):
+    """A post as the wire read it. ``body_hash`` is over the canonical body, to tell repeats.
+
+    ``contact_hashes`` are SHA-256 digests in hex of the normalised contact by field, and
+    ``contact_keys`` their keyed hashes. ``attributes`` are those repeated in the post, by name.
+    """
+
+    ping_id: PingId
+    seller_id: SellerId
+    idempotency_key: str
+    body_hash: bytes
+    contact: Contact
+    contact_hashes: dict[str, str]
+    contact_keys: tuple[str, ...]
+    attributes: dict[str, object]
+    received_at: datetime
+
+
+class LegResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one leg: the seller's price in cents if it was sold, else why not."""
+
+    leg_id: str
+    status: Literal["sold", "unsold", "timed_out"]
+    price_cents: int | None = None
+    reason: Reason | None = None
+
+
+class PostResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to a post; kept with the lead, so that a repeat reads the same."""
+
+    ping_id: PingId
+    lead_id: LeadId
+    status: Literal["sold", "unsold", "refused"]
+    price_cents: int | None = None
+    legs: tuple[LegResult, ...] = ()
+    reason: Reason | None = None
+
+
+class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All that decided one ping. Holds no contact data. ``timings_us`` are microseconds by stage."""
+
+    ping_id: PingId
+    seller_id: SellerId
+    vertical: str
+    attributes: Raw
+    status: Literal["offer", "no_offer", "refused"]
+    decided_at: datetime
+    max_buyers: int = 1
+    min_price_cents: int = 0
+    share: int | None = None
+    legs_cents: tuple[int, ...] = ()
+    expires_at: datetime | None = None
+    reason: Reason | None = None
+    reasons: dict[str, int] = {}
+    premium: bool = False
+    candidates: tuple[Candidate, ...] = ()
+    timings_us: dict[str, int] = {}
+    offer: Offer | None = None
+
+
+class Sealed(Struct, frozen=True):
+    """Contact data encrypted: the id of the key, and nonce with ciphertext."""
+
+    key_id: int
+    data: bytes
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """A lead to be written down before any company hears of it."""
+
+    lead_id: LeadId
+    request: PostRequest
+    offer: Offer
+    sealed: Sealed
+    owner: str
+    deadline_at: datetime
+
+
+class LeadStatus(Struct, frozen=True, kw_only=True):
+    """What the books say of a lead that was claimed before."""
+
+    lead_id: LeadId
+    ping_id: PingId
+    seller_id: SellerId
+    body_hash: bytes
+    owner: str
+    answer: PostResult | None
+
+
+class OpenLead(Struct, frozen=True, kw_only=True):
+    """A lead in delivery: all that is needed to go on with it, here or on another worker.
+
+    ``open`` are deliveries reserved and not settled; ``legs`` each leg's state.
+    """
+
+    lead_id: LeadId
+    offer: Offer
+    contact: Contact | None
+    contact_keys: tuple[str, ...] = ()
+    deadline_at: datetime
+    legs: tuple[State, ...]
+    turns: tuple[Turn, ...] = ()
+    sold_cents: dict[int, int] = {}
+    open: tuple[Assignment, ...] = ()
+
+
+class Reservation(Struct, frozen=True, kw_only=True):
+    """A company's leg, claimed: what it is charged is held until the delivery is settled."""
+
+    delivery_id: DeliveryId
+    lead_id: LeadId
+    assignment: Assignment
+    owner: str
+    now: datetime
+    day: date
+    campaign: Campaign
+    test: bool
+
+
+class Settlement(Struct, frozen=True, kw_only=True):
+    """How a reserved delivery ended. ``leg_state`` is what the leg becomes."""
+
+    delivery_id: DeliveryId
+    owner: str
+    result: Literal["accepted", "refused", "failed", "unclear"]
+    reason: Reason | None
+    kind: str
+    reference: str | None
+    detail: str | None
+    leg_state: State
+    now: datetime
+    rejection_window_s: int
+    attempts: int
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """What one campaign's delivery came to after all its retries and backups.
+
+    ``target`` is the index of the delivery target that answered last; ``detail`` is for people and
+    holds no contact data.
+    """
+
+    result: Literal["accepted", "refused", "failed", "unclear"]
+    target: int = 0
+    kind: str = ""
+    reason: Reason | None = None
+    reference: str | None = None
+    detail: str | None = None
+    attempts: int = 1
+
+
+class Parcel(Struct, frozen=True, kw_only=True):
+    """What a company is sent: the whole lead, under one delivery id."""
+
+    delivery_id: DeliveryId
+    lead_id: LeadId
+    campaign_id: CampaignId
+    vertical: str
+    price_cents: int
+    attributes: Raw
+    contact: Contact
+    test: bool
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What one request to a company's system came to.
+
+    ``unclear``: the request may have arrived, and no answer came.
+    """
+
+    result: Literal["accepted", "refused", "failed", "unclear"]
+    reason: Reason | None = None
+    reference: str | None = None
+    detail: str | None = None
+
+
+class Courier(Protocol):
+    """Hands one parcel to one delivery target, once."""
+
+    async def hand_over(self, target: DeliveryTarget, parcel: Parcel, timeout_s: float) -> Answer:
+        """Try once; never raises for what a company's system does."""
+        ...
+
+
+class Offers(Protocol):
+    """Open offers, in the fast store."""
+
+    async def put(self, offer: Offer, ttl_s: int) -> None:
+        """Keep an offer for at least ``ttl_s`` seconds."""
+        ...
+
+    async def get(self, ping_id: PingId) -> Offer | None:
+        """The offer of a ping, expired or not, if it is still held."""
+        ...
+
+    async def look(self, keys: Sequence[str], seller_id: SellerId) -> SeenContact:
+        """When contacts under these keyed hashes were sold, and to whom."""
+        ...
+
+    async def saw(
+        self, keys: Sequence[str], seller_id: SellerId, companies: Sequence[CompanyId], at: datetime
+    ) -> None:
+        """Remember a sold contact."""
+        ...
+
+
+class Mirror(Protocol):
+    """The fast copy of windows and usage, and the word to other workers."""
+
+    async def publish(self, change: CompanyChange | CampaignChange) -> None:
+        """Write a change and tell every worker; failure is kept and mended in the background."""
+        ...
+
+
+class MirrorCopy(Mirror, Protocol):
+    """The mirror as it is mended: ``dirty`` companies could not be written when they changed."""
+
+    dirty: set[CompanyId]
+
+    async def run_id(self) -> str:
+        """Changes when the fast store was started anew; then nothing it held can be trusted."""
+        ...
+
+
+class Receipts(Protocol):
+    """Receipts, written behind the ping."""
+
+    def keep(self, receipt: Receipt) -> None:
+        """Queue a receipt for writing; drops the oldest, counted, when the queue is full."""
+        ...
+
+    async def get(self, ping_id: PingId) -> Receipt | None:
+        """A receipt, queued or written."""
+        ...
+
+
+class Vault(Protocol):
+    """Encrypts contact data."""
+
+    def seal(self, contact: Contact, lead_id: LeadId) -> Sealed:
+        """Encrypt for one lead."""
+        ...
+
+    def open(self, sealed: Sealed, lead_id: LeadId) -> Contact:
+        """Decrypt. Raises VaultError if the key is gone or the data were changed."""
+        ...
+
+
+class Books(Protocol):
+    """The truth about leads: every method is one transaction, and repeating it changes nothing."""
+
+    async def claim(self, claim: Claim) -> LeadStatus | None:
+        """Write a lead down; None if it was, else what the books already say of ping or key."""
+        ...
+
+    async def status(self, lead_id: LeadId) -> LeadStatus | None:
+        """What the books say of a lead."""
+        ...
+
+    async def reserve(self, reservation: Reservation) -> tuple[str, CompanyChange | None]:
+        """Hold caps, budget and balance for a delivery, and write it down before it is made.
+
+        The word is ``reserved``, ``lost`` (another worker owns the lead now), or the code of the
+        reason there is no room (inactive, cap, budget, balance).
+        """
+        ...
+
+    async def claimed(
+        self, ping_id: PingId, seller_id: SellerId, idempotency_key: str
+    ) -> LeadStatus | None:
+        """The lead a ping or an idempotency key was already posted as, if any."""
+        ...
+
+    async def settle(self, settlement: Settlement) -> tuple[bool, CompanyChange | None]:
+        """Book how a delivery ended: sale and ledger, release, or CRM rejection.
+
+        False when it was settled before, or another worker owns the lead. A test lead's delivery
+        changes no company.
+        """
+        ...
+
+    async def finish(self, lead_id: LeadId, owner: str, answer: PostResult, states: Sequence[State], now: datetime) -> PostResult:
+        """Close a lead with its answer; gives the answer that stands, this one or an earlier.
+
+        Raises LostLead where another worker has taken the lead over and not finished it yet.
+        """
+        ...
+
+    async def adopt(
+        self, owner: str, stranded: Sequence[LeadId], limit: int, silent_s: float
+    ) -> list[OpenLead]:
+        """Take over unfinished leads of workers not heard of for ``silent_s`` seconds.
+
+        ``stranded`` are this worker's own that it could not go on with.
+        """
+        ...
+
+    async def heartbeat(self, owner: str) -> None:
+        """Say that this worker lives."""
+        ...
+
+    async def close_windows(self, now: datetime, limit: int) -> int:
+        """Make sales final whose rejection window has closed; gives how many leads changed."""
+        ...
+
+
+class RejectRequest(Struct, frozen=True, kw_only=True):
+    """A company's wish to return a lead."""
+
+    lead_id: LeadId
+    company_id: CompanyId
+    reason: Reason
+    note: str | None
+    now: datetime
+    day: date
+    terms: Terms
+
+
+class Rejected(Struct, frozen=True, kw_only=True):
+    """An accepted rejection. ``company`` is the whole company right after it, on day ``day``."""
+
+    rejection_id: str
+    lead_id: LeadId
+    reason: Reason
+    value_cents: int
+    rejected_at: datetime
+    day: date
+    company: CompanyChange
+
+
+class Returns(Protocol):
+    """Manual rejections of sold leads."""
+
+    async def reject(self, request: RejectRequest) -> Rejected:
+        """Return a lead, once; a repeat gives what the first gave.
+
+        Raises Conflict with the rule that refuses it, NotFound where this company took no such lead.
+        """
+        ...
+
+
+class Feed(Protocol):
+    """What other workers published."""
+
+    subscribed: bool
+
+    async def follow(
+        self,
+        apply: Callable[[CompanyChange | CampaignChange], None],
+        resubscribed: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Apply every change as it comes, for ever; ``resubscribed`` after each subscription."""
+        ...
+
+
+class Snapshots(Protocol):
+    """The market as the books have it, to load a worker and to mend what it missed."""
+
+    async def companies(
+        self, first: date, now: datetime, ids: Sequence[CompanyId] | None = None
+    ) -> list[CompanyChange]:
+        """Every company whole (or those named), with its buckets since ``first``."""
+        ...
+
+    async def campaigns(self, since_version: int) -> list[CampaignChange]:
+        """Campaigns changed after a version; 0 gives all."""
+        ...
+
+    async def versions(self, within_s: float) -> dict[CompanyId, int]:
+        """The versions of companies that changed within the last ``within_s`` seconds."""
+        ...

@@ -1,0 +1,85 @@
+"""A rejection: its reason read, judged and booked, and the company's standing moved before the
+answer. Source: rules §8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+
+from exchange.core.market import Market, window_of
+from exchange.core.model import CompanyId, LeadId
+from exchange.core.reasons import REJECTION_REASONS, Reason
+from exchange.core.rejection import CONFIDENT_PERCENT, Terms, classify
+from exchange.core.standing import Standing, weigh
+from exchange.flow.announce import Announcer
+from exchange.flow.faults import Invalid
+from exchange.flow.ports import Clock, Rejected, RejectRequest, Returns
+
+
+class Rejecting:
+    """Takes manual rejections."""
+
+    def __init__(
+        self,
+        *,
+        market: Market,
+        returns: Returns,
+        announcer: Announcer,
+        clock: Clock,
+        today: Callable[[datetime], date],
+    ) -> None:
+        self._market = market
+        self._returns = returns
+        self._announcer = announcer
+        self._clock = clock
+        self._today = today
+
+    async def reject(
+        self,
+        company_id: CompanyId,
+        lead_id: LeadId,
+        *,
+        reason_code: str | None,
+        text: str | None,
+        note: str | None,
+    ) -> tuple[Rejected, Standing]:
+        """Return a sold lead; the next ping is priced by the standing given back.
+
+        Raises Invalid for a reason that is none or a text that fits none, Conflict with the rule
+        that refuses the rejection.
+        """
+        now = self._clock.now()
+        rejected = await self._returns.reject(
+            RejectRequest(
+                lead_id=lead_id,
+                company_id=company_id,
+                reason=read_reason(reason_code, text),
+                note=note if text is None else text if note is None else f"{text} ({note})",
+                now=now,
+                day=self._today(now),
+                terms=Terms(),
+            )
+        )
+        await self._announcer.tell(rejected.company)
+        standing = weigh(window_of(rejected.company), rejected.day, self._market.policy)
+        return rejected, standing
+
+
+def read_reason(reason_code: str | None, text: str | None) -> Reason:
+    """The rejection reason given as a code or read from free text. Raises Invalid."""
+    if reason_code is not None:
+        reason = REJECTION_REASONS.get(reason_code)
+        if reason is None:
+            raise Invalid(f"must be one of {', '.join(REJECTION_REASONS)}", field="reason")
+        return reason
+    classified = classify(text or "")
+    if classified is None or classified.confidence_percent < CONFIDENT_PERCENT:
+        unclear = Reason.REASON_UNCLEAR
+        raise Invalid(
+            unclear.message,
+            field="text",
+            code=unclear.code,
+            details={"reasons": list(REJECTION_REASONS)},
+        )
+    return classified.reason

@@ -1,0 +1,129 @@
+"""The PostgreSQL pool, the named queries, and what a lost connection means.
+
+Must not know what is stored. Every statement has a deadline; a store that is away is `Unavailable`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any, Final
+
+import asyncpg
+
+from exchange.flow.faults import Unavailable
+
+STATEMENT_TIMEOUT_S: Final = 10.0
+"""Longest any statement may take; a healthy one takes milliseconds."""
+
+ACQUIRE_TIMEOUT_S: Final = 5.0
+"""Longest wait for a free connection before the caller is told to come back."""
+
+Record = asyncpg.Record
+
+_AWAY: Final = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.QueryCanceledError,
+    asyncpg.DiskFullError,
+    asyncpg.ConfigurationLimitExceededError,
+)
+
+
+def read_queries() -> dict[str, str]:
+    """The statements of queries.sql by name."""
+    text = files("exchange.stores").joinpath("queries.sql").read_text()
+    found: dict[str, str] = {}
+    for part in text.split("-- name: ")[1:]:
+        name, _, statement = part.partition("\n")
+        if name.strip() in found:
+            raise ValueError(f"queries.sql names {name.strip()} twice")
+        found[name.strip()] = statement.strip()
+    return found
+
+
+QUERIES: Final = read_queries()
+
+
+@contextmanager
+def away_as_unavailable() -> Iterator[None]:
+    """Turn a lost or overloaded store into `Unavailable`; anything else passes."""
+    try:
+        yield
+    except _AWAY as error:
+        raise Unavailable(f"the database is away ({type(error).__name__})") from error
+
+
+class Postgres:
+    """A pool of connections, and the named queries run over it."""
+
+    def __init__(self, url: str, *, size: int = 8) -> None:
+        self._url = url
+        self._size = size
+        self._pool: asyncpg.Pool[Record] | None = None
+
+    async def start(self) -> None:
+        """Connect. Raises Unavailable when PostgreSQL does not answer."""
+        with away_as_unavailable():
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=1,
+                max_size=self._size,
+                command_timeout=STATEMENT_TIMEOUT_S,
+                timeout=ACQUIRE_TIMEOUT_S,
+                server_settings={
+                    "timezone": "UTC",
+                    "application_name": "exchange",
+                    "lock_timeout": "8000",
+                    "idle_in_transaction_session_timeout": "15000",
+                },
+            )
+
+    async def close(self) -> None:
+        """Close the pool, within a few seconds."""
+        if self._pool is not None:
+            try:
+                await asyncio.wait_for(self._pool.close(), 3)
+            except TimeoutError:
+                self._pool.terminate()
+            self._pool = None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        """A connection for statements that belong together."""
+        if self._pool is None:
+            raise Unavailable("the database is not connected")
+        with away_as_unavailable():
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+                yield connection
+
+    async def row(self, name: str, *arguments: object) -> Record | None:
+        """The first row of a named query, or None."""
+        async with self.connection() as connection:
+            found: Record | None = await connection.fetchrow(QUERIES[name], *arguments)
+            return found
+
+    async def rows(self, name: str, *arguments: object) -> Sequence[Record]:
+        """Every row of a named query."""
+        async with self.connection() as connection:
+            found: Sequence[Record] = await connection.fetch(QUERIES[name], *arguments)
+            return found
+
+    async def value(self, name: str, *arguments: object) -> Any:
+        """The first column of the first row of a named query, or None."""
+        async with self.connection() as connection:
+            return await connection.fetchval(QUERIES[name], *arguments)
+
+    async def run(self, name: str, *arguments: object) -> None:
+        """Run a named query for its effect."""
+        async with self.connection() as connection:
+            await connection.execute(QUERIES[name], *arguments)

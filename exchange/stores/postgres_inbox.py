@@ -1,0 +1,47 @@
+"""Leads as the company that took them sees them. Implements `flow.registry.Inbox`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from exchange.core.model import CompanyId, LeadId
+from exchange.core.reasons import Reason
+from exchange.flow.ports import Sealed, Vault
+from exchange.flow.registry import DeliveredLead
+from exchange.stores.postgres import Postgres, Record
+from exchange.stores.postgres_books import decode_offer
+
+
+class PostgresInbox:
+    """A company's leads, their contact opened for it."""
+
+    def __init__(self, postgres: Postgres, vault: Vault) -> None:
+        self._postgres = postgres
+        self._vault = vault
+
+    async def leads(self, company_id: CompanyId, after: str, limit: int) -> Sequence[DeliveredLead]:
+        """Leads a company took, in the order of their ids, those after ``after``."""
+        rows = await self._postgres.rows("delivered_leads", company_id, after, limit, None)
+        return [self._lead(row) for row in rows]
+
+    async def lead(self, company_id: CompanyId, lead_id: LeadId) -> DeliveredLead | None:
+        """One lead a company took."""
+        row = await self._postgres.row("delivered_leads", company_id, "", 1, lead_id)
+        return None if row is None else self._lead(row)
+
+    def _lead(self, row: Record) -> DeliveredLead:
+        reason = row["reason"]
+        return DeliveredLead(
+            lead_id=row["id"],
+            delivery_id=row["delivery_id"],
+            campaign_id=row["campaign_id"],
+            vertical=row["vertical"],
+            status=row["sale_state"] or "sold",
+            price_cents=row["charged"],
+            attributes=decode_offer(row["offer"]).attributes,
+            contact=self._vault.open(Sealed(row["contact_key_id"], row["contact"]), row["id"]),
+            delivered_at=row["done_at"],
+            rejectable_until=row["window_closes_at"],
+            rejection_reason=None if reason is None else Reason(reason),
+            test=row["test"],
+        )

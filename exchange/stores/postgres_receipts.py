@@ -1,0 +1,126 @@
+"""Receipts, written in batches behind the ping. Implements `flow.ports.Receipts`.
+
+The queue is bounded: when it is full the oldest receipt loses its candidates, counted, and never
+its offer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from exchange.core.model import PingId
+from exchange.flow.faults import Unavailable
+from exchange.flow.ports import Receipt
+from exchange.stores.postgres import Postgres
+
+QUEUE_BOUND: Final = 20_000
+"""Receipts waiting at most; a few seconds of pings, some tens of megabytes."""
+
+BATCH: Final = 500
+PAUSE_S: Final = 0.02
+"""Between batches: long enough to gather, short enough that a receipt is there when asked for."""
+
+
+class PostgresReceipts:
+    """Queues receipts and writes them from one task."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self._waiting: OrderedDict[PingId, Receipt] = OrderedDict()
+        self._writing: dict[PingId, Receipt] = {}
+        self._encode = msgspec.json.Encoder().encode
+        self._decode = msgspec.json.Decoder(Receipt).decode
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self.dropped_details = 0
+        self.failed_batches = 0
+
+    def start(self) -> None:
+        """Begin writing in the background."""
+        self._task = asyncio.create_task(self._write_on(), name="receipts")
+
+    async def stop(self) -> None:
+        """Write what is waiting, for a few seconds at most, and end."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            try:
+                await asyncio.wait_for(self._task, 3)
+            except TimeoutError:
+                pass
+
+    def keep(self, receipt: Receipt) -> None:
+        """Queue a receipt for writing."""
+        self._waiting[receipt.ping_id] = receipt
+        if len(self._waiting) > QUEUE_BOUND:
+            self._shed()
+        self._wake.set()
+
+    def _shed(self) -> None:
+        """Strip the oldest receipt of its candidates; past twice the bound, drop it whole.
+
+        The offer itself is not lost: it stands in the fast store.
+        """
+        ping_id, receipt = self._waiting.popitem(last=False)
+        self.dropped_details += 1
+        if receipt.candidates and len(self._waiting) < 2 * QUEUE_BOUND:
+            self._waiting[ping_id] = replace(receipt, candidates=())
+
+    async def get(self, ping_id: PingId) -> Receipt | None:
+        """A receipt, queued or written."""
+        queued = self._waiting.get(ping_id) or self._writing.get(ping_id)
+        if queued is not None:
+            return queued
+        body = await self._postgres.value("receipt", ping_id)
+        return None if body is None else self._decode(body)
+
+    async def drop_before(self, oldest: datetime, limit: int) -> None:
+        """Delete receipts decided before a moment, at most ``limit`` of them."""
+        await self._postgres.run("drop_receipts", oldest, limit)
+
+    async def flush(self) -> None:
+        """Wait until everything queued so far is written."""
+        while self._waiting or self._writing:
+            await asyncio.sleep(PAUSE_S)
+
+    async def _write_on(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                batch = [
+                    self._waiting.popitem(last=False)[1]
+                    for _ in range(min(BATCH, len(self._waiting)))
+                ]
+                await self._write(batch)
+                if not self._stopping:
+                    await asyncio.sleep(PAUSE_S)
+            if self._stopping:
+                return
+
+    async def _write(self, batch: list[Receipt]) -> None:
+        self._writing = {receipt.ping_id: receipt for receipt in batch}
+        try:
+            await self._postgres.run(
+                "put_receipts",
+                [receipt.ping_id for receipt in batch],
+                [receipt.seller_id for receipt in batch],
+                [receipt.decided_at for receipt in batch],
+                [self._encode(receipt) for receipt in batch],
+            )
+        except Unavailable:
+            self.failed_batches += 1
+            for receipt in reversed(batch):
+                self._waiting[receipt.ping_id] = receipt
+                self._waiting.move_to_end(receipt.ping_id, last=False)
+            self._wake.set()
+            await asyncio.sleep(0.5)
+        finally:
+            self._writing = {}

@@ -1,0 +1,103 @@
+"""Manual rejections in PostgreSQL: judged by the core under the sale's lock, booked in one
+transaction. Implements `flow.ports.Returns`. Source: rules §8.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from uuid_utils import uuid7
+
+from exchange.core.reasons import Reason
+from exchange.core.rejection import judge
+from exchange.core.standing import window_start
+from exchange.core.model import Policy
+from exchange.flow.faults import NotFound, because
+from exchange.flow.ports import Rejected, RejectRequest
+from exchange.stores.postgres import QUERIES, Postgres, Record
+from exchange.stores.postgres_books import decode_change, set_lead_state
+
+
+class PostgresReturns:
+    """Returns of sold leads."""
+
+    def __init__(self, postgres: Postgres, policy: Policy) -> None:
+        self._postgres = postgres
+        self._policy = policy
+        self._encode = msgspec.json.Encoder().encode
+        self._decode = msgspec.json.Decoder(Rejected).decode
+
+    async def reject(self, request: RejectRequest) -> Rejected:
+        """Return a lead, once; a repeat gives what the first gave."""
+        async with self._postgres.connection() as connection, connection.transaction():
+            sale = await connection.fetchrow(
+                QUERIES["lock_sale"], request.lead_id, request.company_id
+            )
+            if sale is None:
+                raise await self._why_no_sale(connection, request)
+            if sale["state"] == "rejected":
+                row = await connection.fetchrow(
+                    QUERIES["rejection_of_delivery"], sale["delivery_id"]
+                )
+                return self._decode(row["answer"])
+            refused = judge(
+                window_closes_at=sale["window_closes_at"],
+                is_test=False,
+                reason=request.reason,
+                now=request.now,
+                terms=request.terms,
+            )
+            if refused is not None:
+                raise because(refused, field=_field_of(refused), details=_details(refused, sale))
+            return await self._book(connection, request, sale)
+
+    async def _book(self, connection: Any, request: RejectRequest, sale: Record) -> Rejected:
+        rejection_id = str(uuid7())
+        await connection.fetchval(
+            QUERIES["book_rejection"],
+            rejection_id,
+            sale["delivery_id"],
+            request.reason,
+            request.note,
+            request.now,
+        )
+        await set_lead_state(connection, request.lead_id)
+        today = request.day
+        whole = await connection.fetchval(
+            QUERIES["companies_whole_of"],
+            window_start(today, self._policy),
+            request.now,
+            [request.company_id],
+        )
+        rejected = Rejected(
+            rejection_id=rejection_id,
+            lead_id=request.lead_id,
+            reason=request.reason,
+            value_cents=sale["charged"],
+            rejected_at=request.now,
+            day=today,
+            company=decode_change(whole),
+        )
+        await connection.execute(
+            QUERIES["keep_rejection_answer"], rejection_id, self._encode(rejected)
+        )
+        return rejected
+
+    async def _why_no_sale(self, connection: Any, request: RejectRequest) -> Exception:
+        row = await connection.fetchrow(
+            QUERIES["delivery_of_company"], request.lead_id, request.company_id
+        )
+        if row is not None and row["test"] and row["state"] == "accepted":
+            return because(Reason.TEST_LEAD)
+        return NotFound("your company bought no lead with this id", field="lead_id")
+
+
+def _field_of(refused: Reason) -> str | None:
+    return "reason" if refused is Reason.REASON_NOT_ALLOWED else None
+
+
+def _details(refused: Reason, sale: Record) -> dict[str, object]:
+    if refused is Reason.WINDOW_CLOSED:
+        return {"window_closed_at": sale["window_closes_at"].isoformat()}
+    return {}

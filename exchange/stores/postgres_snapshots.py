@@ -1,0 +1,48 @@
+"""The market as the books have it. Implements `flow.ports.Snapshots`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+import msgspec
+
+from exchange.core.market import CampaignChange, CompanyChange
+from exchange.core.model import Campaign, CompanyId
+from exchange.stores.postgres import Postgres
+from exchange.stores.postgres_books import decode_change
+
+
+class PostgresSnapshots:
+    """Reads companies whole, and campaigns since a version."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self._decode_campaign = msgspec.json.Decoder(Campaign).decode
+
+    async def companies(
+        self, first: date, now: datetime, ids: Sequence[CompanyId] | None = None
+    ) -> list[CompanyChange]:
+        """Every company whole (or those named), with its buckets since ``first``."""
+        if ids is None:
+            rows = await self._postgres.rows("companies_whole", first, now)
+        else:
+            rows = await self._postgres.rows("companies_whole_of", first, now, list(ids))
+        return [decode_change(row[0]) for row in rows]
+
+    async def campaigns(self, since_version: int) -> list[CampaignChange]:
+        """Campaigns changed after a version; 0 gives all."""
+        rows = await self._postgres.rows("campaign_changes", since_version)
+        return [
+            CampaignChange(
+                campaign_id=row["id"],
+                version=row["version"],
+                campaign=None if row["deleted"] else self._decode_campaign(row["body"]),
+            )
+            for row in rows
+        ]
+
+    async def versions(self, within_s: float) -> dict[CompanyId, int]:
+        """The versions of companies that changed within the last ``within_s`` seconds."""
+        rows = await self._postgres.rows("company_versions_since", within_s)
+        return {row["id"]: row["version"] for row in rows}

@@ -1,0 +1,347 @@
+-- Every statement the exchange sends to PostgreSQL, by name. Transactions of a post are functions
+-- in migrations/. Arguments are numbered in the order the caller gives them.
+
+-- name: claim_lead
+with claimed as (
+    insert into lead (id, ping_id, seller_id, vertical, test, idempotency_key, body_hash, offer,
+                      contact, contact_key_id, contact_keys, owner, received_at, deadline_at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+    on conflict do nothing
+    returning id
+), legs as (
+    insert into leg (lead_id, leg, promised)
+    select claimed.id, promised.leg - 1, promised.cents
+    from claimed, unnest($15::bigint[]) with ordinality as promised (cents, leg)
+)
+select id from claimed
+
+-- name: lead_of_post
+select id, ping_id, seller_id, body_hash, owner, answer from lead
+where ping_id = $1 or (seller_id = $2 and idempotency_key = $3)
+order by (ping_id = $1) desc limit 1
+
+-- name: lead_status
+select id, ping_id, seller_id, body_hash, owner, answer from lead where id = $1
+
+-- name: reserve_delivery
+select outcome, change from reserve_delivery(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+
+-- name: settle_delivery
+select settle_delivery($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+
+-- name: finish_lead
+update lead set answer = $3, state = $4, finished_at = $5
+where id = $1 and owner = $2 and finished_at is null
+returning answer
+
+-- name: finish_legs
+update leg set state = ended.state
+from unnest($2::integer[], $3::text[]) as ended (leg, state)
+where leg.lead_id = $1 and leg.leg = ended.leg and leg.state in ('received', 'delivering')
+
+-- name: heartbeat
+insert into worker (id, seen_at) values ($1, clock_timestamp())
+on conflict (id) do update set seen_at = clock_timestamp()
+
+-- name: retire_worker
+delete from worker where id = $1
+
+-- name: forget_workers
+delete from worker w where seen_at < clock_timestamp() - interval '1 hour'
+and not exists (select 1 from lead where owner = w.id and finished_at is null)
+
+-- name: adopt_leads
+update lead set owner = $1
+where id in (
+    select l.id from lead l left join worker w on w.id = l.owner
+    where l.finished_at is null
+      and (l.id = any($4::text[]) or (
+          l.owner <> $1
+          and (w.id is null or w.seen_at < clock_timestamp() - make_interval(secs => $3))))
+    order by l.id
+    limit $2
+    for update of l skip locked)
+returning id, offer, contact, contact_key_id, contact_keys, deadline_at
+
+-- name: legs_of_leads
+select lead_id, leg, state, seller_cents from leg where lead_id = any($1) order by lead_id, leg
+
+-- name: deliveries_of_leads
+select lead_id, leg, place, state, seller_cents, reason from delivery
+where lead_id = any($1) order by lead_id, place
+
+-- name: put_receipts
+insert into receipt (ping_id, seller_id, decided_at, body)
+select * from unnest($1::text[], $2::text[], $3::timestamptz[], $4::bytea[])
+on conflict (ping_id) do nothing
+
+-- name: receipt
+select body from receipt where ping_id = $1
+
+-- name: drop_receipts
+delete from receipt where ping_id in (
+    select ping_id from receipt where decided_at < $1 order by decided_at limit $2)
+
+-- name: who
+select role, subject_id from api_key where hash = $1 and revoked_at is null
+
+-- name: add_key
+insert into api_key (hash, role, subject_id, created_at) values ($1, $2, $3, $4)
+on conflict (hash) do nothing
+
+-- name: revoke_key
+update api_key set revoked_at = $2 where hash = $1 and revoked_at is null returning subject_id
+
+-- name: keys_of
+select encode(hash, 'hex') as hash, role, subject_id, created_at, revoked_at from api_key
+where subject_id = $1 order by created_at
+
+-- name: operator_keys_revoke_others
+update api_key set revoked_at = $2
+where role = 'operator' and subject_id = 'operator' and revoked_at is null and hash <> $1
+
+-- name: add_seller
+insert into seller (id, name, created_at) values ($1, $2, $3)
+
+-- name: add_company
+insert into company (id, name, prepaid, created_at) values ($1, $2, $3, $4)
+
+-- name: sellers
+select id, name, active, created_at from seller where id > $1 order by id limit $2
+
+-- name: companies
+select id, name, active, created_at, prepaid, balance, held from company
+where id > $1 order by id limit $2
+
+-- name: seller
+select id, name, active, created_at from seller where id = $1
+
+-- name: company
+select id, name, active, created_at, prepaid, balance, held from company where id = $1
+
+-- name: set_seller_active
+update seller set active = $2 where id = $1 returning id, name, active, created_at
+
+-- name: set_company_active
+update company set active = $2, version = version + 1, changed_at = clock_timestamp()
+where id = $1 returning id, name, active, created_at, prepaid, balance, held
+
+-- name: lock_company
+select id, name, prepaid, version, era, era_assigned, reset_at from company where id = $1 for update
+
+-- name: add_ledger_entry
+insert into ledger_entry (key, account, cents, at) values ($1, $2, $3, $4)
+on conflict (key, account) do nothing returning cents
+
+-- name: ledger_entry
+select cents from ledger_entry where key = $1 and account = $2
+
+-- name: add_balance
+update company set balance = balance + $2, version = version + 1, changed_at = clock_timestamp()
+where id = $1
+
+-- name: put_campaign
+insert into campaign (id, company_id, body, created_at, updated_at) values ($1, $2, $3, $4, $4)
+on conflict (id) do nothing
+returning version, created_at, updated_at
+
+-- name: replace_campaign
+update campaign set body = $3, updated_at = $4, version = nextval('campaign_version')
+where id = $1 and company_id = $2 and not deleted
+returning version, created_at, updated_at
+
+-- name: delete_campaign
+update campaign set deleted = true, updated_at = $3, version = nextval('campaign_version')
+where id = $1 and company_id = $2 and not deleted
+returning version
+
+-- name: forget_usage
+delete from usage where campaign_id = $1
+
+-- name: campaign
+select body, version, created_at, updated_at from campaign where id = $1 and not deleted
+
+-- name: campaigns
+select body, version, created_at, updated_at from campaign
+where ($1::text is null or company_id = $1) and id > $2 and not deleted order by id limit $3
+
+-- name: campaign_changes
+select id, version, deleted, body from campaign where version > $1 order by version
+
+-- name: companies_whole
+select company_whole(id, $1, $2) from company order by id
+
+-- name: companies_whole_of
+select company_whole(id, $1, $2) from company where id = any($3)
+
+-- name: company_versions_since
+select id, version from company
+where changed_at > clock_timestamp() - make_interval(secs => $1)
+
+-- name: company_change
+select company_change($1, $2, $3, $4, $5)
+
+-- name: delivered_leads
+select l.id, d.id as delivery_id, d.campaign_id, l.vertical, l.offer, l.contact, l.contact_key_id,
+       l.test, d.charged, d.done_at, s.state as sale_state, s.window_closes_at, r.reason
+from delivery d
+join lead l on l.id = d.lead_id
+left join sale s on s.delivery_id = d.id
+left join rejection r on r.delivery_id = d.id
+where d.company_id = $1 and d.state = 'accepted' and d.lead_id > $2
+  and ($4::text is null or d.lead_id = $4)
+order by d.lead_id limit $3
+
+-- name: lock_sale
+select s.delivery_id, s.lead_id, s.leg, s.charged, s.seller_id, s.day, s.era, s.state,
+       s.window_closes_at
+from sale s where s.lead_id = $1 and s.company_id = $2 for update
+
+-- name: delivery_of_company
+select state, test from delivery where lead_id = $1 and company_id = $2
+
+-- name: rejection_of_delivery
+select id, reason, value, rejected_at, answer from rejection where delivery_id = $1
+
+-- name: book_rejection
+select book_rejection($1, $2, $3, $4, $5)
+
+-- name: keep_rejection_answer
+update rejection set answer = $2 where id = $1 and answer is null
+
+-- name: lead_state_from_legs
+select state from leg where lead_id = $1 order by leg
+
+-- name: set_lead_state
+update lead set state = $2 where id = $1
+
+-- name: buckets
+select day, era, assigned, manual, crm from bucket where company_id = $1 and day >= $2
+
+-- name: close_windows
+with closing as (
+    select delivery_id from sale where state = 'sold' and window_closes_at <= $1
+    order by window_closes_at limit $2 for update skip locked
+), closed as (
+    update sale set state = 'final' from closing
+    where sale.delivery_id = closing.delivery_id returning sale.lead_id, sale.leg
+), legs as (
+    update leg set state = 'final' from closed
+    where leg.lead_id = closed.lead_id and leg.leg = closed.leg and leg.state = 'sold'
+)
+select distinct lead_id from closed
+
+-- name: open_reset
+select id, company_id, status, asked_at, approved_at from crm_reset
+where company_id = $1 and status = 'requested'
+
+-- name: add_reset
+insert into crm_reset (id, company_id, status, asked_at) values ($1, $2, 'requested', $3)
+returning id, company_id, status, asked_at, approved_at
+
+-- name: reset
+select id, company_id, status, asked_at, approved_at from crm_reset where id = $1
+
+-- name: approve_reset
+update crm_reset set status = 'approved', approved_at = $2 where id = $1 and status = 'requested'
+returning id, company_id, status, asked_at, approved_at
+
+-- name: start_era
+update company set era = era + 1, era_assigned = 0, reset_at = $2, version = version + 1,
+    changed_at = clock_timestamp()
+where id = $1
+
+-- name: resets
+select id, company_id, status, asked_at, approved_at from crm_reset
+where ($1::text is null or company_id = $1) and id > $2 order by id limit $3
+
+-- name: seen_contacts
+select l.contact_keys, l.seller_id, array_agg(s.company_id) as companies, max(s.sold_at) as sold_at
+from lead l join sale s on s.lead_id = l.id
+where s.sold_at > $1 and cardinality(l.contact_keys) > 0
+group by l.id
+
+-- name: drop_old_usage
+delete from usage where ends_at < $1
+
+-- name: check_ledger_sum
+select coalesce(sum(cents), 0)::bigint as cents, count(*) as entries from ledger_entry
+
+-- name: check_ledger_keys
+select key, sum(cents)::bigint as cents from ledger_entry group by key having sum(cents) <> 0
+order by key limit 20
+
+-- name: check_balances
+select c.id, c.balance, coalesce(l.cents, 0)::bigint as ledger
+from company c left join (
+    select account, sum(cents) as cents from ledger_entry group by account
+) l on l.account = 'company:' || c.id
+where c.balance <> coalesce(l.cents, 0) limit 20
+
+-- name: check_held
+select c.id, c.held, coalesce(d.cents, 0)::bigint as open
+from company c left join (
+    select company_id, sum(charged) as cents from delivery
+    where state = 'open' and not test group by company_id
+) d on d.company_id = c.id
+where c.held <> coalesce(d.cents, 0) limit 20
+
+-- name: check_buckets
+with facts as (
+    select company_id, day, era,
+           sum(charged) filter (where state in ('accepted', 'failed', 'unclear')) as assigned,
+           sum(charged) filter (where state in ('failed', 'unclear')) as crm
+    from delivery where not test group by company_id, day, era
+), returned as (
+    select company_id, day, era, sum(value) as manual from rejection where kind = 'manual'
+    group by company_id, day, era
+), expected as (
+    select company_id, day, era, coalesce(assigned, 0)::bigint as assigned,
+           coalesce(manual, 0)::bigint as manual, coalesce(crm, 0)::bigint as crm
+    from facts left join returned using (company_id, day, era)
+)
+select company_id, day, era,
+       coalesce(b.assigned, 0) as assigned, coalesce(e.assigned, 0) as expected_assigned,
+       coalesce(b.manual, 0) as manual, coalesce(e.manual, 0) as expected_manual,
+       coalesce(b.crm, 0) as crm, coalesce(e.crm, 0) as expected_crm
+from bucket b full join expected e using (company_id, day, era)
+where coalesce(b.assigned, 0) <> coalesce(e.assigned, 0)
+   or coalesce(b.manual, 0) <> coalesce(e.manual, 0)
+   or coalesce(b.crm, 0) <> coalesce(e.crm, 0)
+limit 20
+
+-- name: check_era_assigned
+select c.id, c.era_assigned, coalesce(b.assigned, 0)::bigint as assigned
+from company c left join (
+    select company_id, era, sum(assigned) as assigned from bucket group by company_id, era
+) b on b.company_id = c.id and b.era = c.era
+where c.era_assigned <> coalesce(b.assigned, 0) limit 20
+
+-- name: check_usage
+select u.campaign_id, u.period, u.starts_at, u.leads, u.spend,
+       count(d.id) as expected_leads, coalesce(sum(d.charged), 0)::bigint as expected_spend
+from usage u left join delivery d on d.campaign_id = u.campaign_id and not d.test
+    and d.reserved_at >= u.starts_at and d.reserved_at < u.ends_at
+    and d.state in ('open', 'accepted')
+group by u.campaign_id, u.period, u.starts_at, u.leads, u.spend
+having u.leads <> count(d.id) or u.spend <> coalesce(sum(d.charged), 0) limit 20
+
+-- name: check_legs
+select lead_id, leg, leg.state from leg join lead on lead.id = lead_id
+where (lead.finished_at is not null and leg.state in ('received', 'delivering'))
+   or (leg.state in ('sold', 'rejected', 'final') and not lead.test and not exists (
+        select 1 from sale s where s.lead_id = leg.lead_id and s.leg = leg.leg))
+   or (leg.state in ('unsold', 'timed_out', 'invalid') and exists (
+        select 1 from sale s where s.lead_id = leg.lead_id and s.leg = leg.leg))
+limit 20
+
+-- name: check_double_sales
+select lead_id, leg, count(*) as sales from sale group by lead_id, leg having count(*) > 1 limit 20
+
+-- name: check_counts
+select (select count(*) from lead) as leads,
+       (select count(*) from lead where finished_at is null) as open_leads,
+       (select count(*) from sale) as sales,
+       (select count(*) from rejection) as rejections,
+       (select count(*) from company) as companies

@@ -1,0 +1,36 @@
+"""Who is calling: the key of the Authorization header, and whether its holder may make this call.
+
+Source: RFC 6750 (Bearer). Keys are looked up by the registry, which holds only their hashes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from exchange.flow.faults import Forbidden
+from exchange.flow.ports import Role
+from exchange.flow.registry import Caller, Registry
+from exchange.web.problems import Unauthenticated
+
+_BEARER: Final = re.compile(r"bearer +([\x21-\x7e]{1,512}) *", re.IGNORECASE)
+
+
+async def authenticate(headers: Mapping[str, str], registry: Registry) -> Caller:
+    """The holder of the request's key. Raises Unauthenticated without a known one."""
+    header = headers.get("Authorization")
+    if header is None:
+        raise Unauthenticated("A key is needed: Authorization: Bearer <key>.")
+    match = _BEARER.fullmatch(header)
+    caller = await registry.who(match.group(1)) if match else None
+    if caller is None:
+        raise Unauthenticated("This key is not known.")
+    return caller
+
+
+def authorise(caller: Caller, roles: frozenset[Role]) -> None:
+    """Check that the caller's role is one of those. Raises Forbidden."""
+    if caller.role not in roles:
+        wanted = " or ".join(sorted(roles))
+        raise Forbidden(f"This call is for a {wanted}; this key is of a {caller.role}.")

@@ -1,0 +1,226 @@
+"""What a handler is given: the call, and the site it comes to.
+
+Neither knows HTTP's mechanics; reading and answering are the server's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from exchange.core.model import CompanyId, SellerId
+from exchange.core.verticals import Kind, Vertical
+from exchange.flow.doors import Doors
+from exchange.flow.faults import Invalid, NotFound
+from exchange.flow.registry import Caller
+from exchange.web.attributes import AttributesReader
+from exchange.web.bodies import check_text, decode
+from exchange.web.metrics import Metrics
+
+T = TypeVar("T")
+
+MAX_PAGE: Final = 200
+DEFAULT_PAGE: Final = 50
+_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+UrlCheck = Callable[[str], Awaitable[str | None]]
+"""Says what is wrong with a delivery URL (a private address, say), or None."""
+
+
+class Log(Protocol):
+    """As much of a structured logger as is used here."""
+
+    def error(self, event: str, **facts: object) -> object:
+        """Log an error with facts."""
+        ...
+
+    def warning(self, event: str, **facts: object) -> object:
+        """Log a warning with facts."""
+        ...
+
+
+class WebLimits(Struct, frozen=True, kw_only=True):
+    """The wire's bounds. ``hash_key`` keys the hashes of contacts; ``max_inflight`` bounds the
+    pings, and as many posts, answered at once.
+    """
+
+    hash_key: bytes
+    max_body_bytes: int = 65_536
+    max_json_depth: int = 32
+    body_timeout_s: float = 10.0
+    default_timeout_ms: int = 500
+    min_timeout_ms: int = 50
+    max_timeout_ms: int = 5_000
+    max_buyers: int = 5
+    clock_skew_s: int = 300
+    implausible_age_days: int = 365
+    max_inflight: int = 1_000
+    check_url: UrlCheck | None = None
+
+    def __repr__(self) -> str:
+        return "WebLimits(hidden)"
+
+
+class Site:
+    """What stays the same from call to call: the doors, the bounds, the verticals' readers."""
+
+    def __init__(self, doors: Doors, limits: WebLimits, metrics: Metrics) -> None:
+        self.doors = doors
+        self.limits = limits
+        self.metrics = metrics
+        self.draining = False
+        self.readers = {
+            name: AttributesReader(vertical) for name, vertical in doors.market.verticals.items()
+        }
+        self.attribute_kinds = _merge_kinds(doors.market.verticals)
+
+    def reader(self, vertical: str) -> AttributesReader:
+        """The reader of a vertical's attributes. Raises Invalid for an unknown vertical."""
+        try:
+            return self.readers[vertical]
+        except KeyError:
+            known = ", ".join(sorted(self.readers))
+            raise Invalid(
+                f"The exchange does not trade this vertical; it trades {known}.",
+                field="vertical",
+                code="unknown_vertical",
+            ) from None
+
+    def waiting_for(self) -> tuple[str, ...]:
+        """What keeps this worker from being ready; nothing if it is."""
+        found = self.doors.ready()
+        return tuple(["draining", *found] if self.draining and "draining" not in found else found)
+
+
+def _merge_kinds(verticals: Mapping[str, Vertical]) -> dict[str, Kind | None]:
+    """Each attribute's kind; None where two verticals do not agree on it."""
+    kinds: dict[str, Kind | None] = {}
+    for vertical in verticals.values():
+        for name, spec in vertical.attributes.items():
+            kinds[name] = spec.kind if kinds.get(name, spec.kind) == spec.kind else None
+    return kinds
+
+
+class Page(Struct, frozen=True):
+    """Which part of a list is wanted: at most ``limit`` items behind the id ``after``."""
+
+    after: str
+    limit: int
+
+    def cut(self, items: list[T], key: Callable[[T], str]) -> tuple[tuple[T, ...], str | None]:
+        """The page's items of the one more that was asked for, and where the next begins."""
+        page = tuple(items[: self.limit])
+        return page, key(page[-1]) if len(items) > self.limit else None
+
+
+class Reply(Struct, frozen=True):
+    """An answer that is not simply a struct in JSON at the route's status."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = "application/json"
+
+
+class Call:
+    """One request, its caller known and its body read but not decoded."""
+
+    __slots__ = ("body", "caller", "headers", "is_form", "params", "query", "site")
+
+    def __init__(
+        self,
+        site: Site,
+        caller: Caller | None,
+        params: Mapping[str, str],
+        headers: Mapping[str, str],
+        query: Mapping[str, str],
+        body: bytes,
+        is_form: bool,
+    ) -> None:
+        self.site = site
+        self.caller = caller
+        self.params = params
+        self.headers = headers
+        self.query = query
+        self.body = body
+        self.is_form = is_form
+
+    @property
+    def who(self) -> Caller:
+        """The caller of a route that has roles."""
+        assert self.caller is not None
+        return self.caller
+
+    @property
+    def seller_id(self) -> SellerId:
+        """The calling seller."""
+        return SellerId(self.who.subject_id)
+
+    @property
+    def company_id(self) -> CompanyId:
+        """The calling company."""
+        return CompanyId(self.who.subject_id)
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether an operator is calling."""
+        return self.who.role == "operator"
+
+    def read(self, kind: type[T]) -> T:
+        """Decode the JSON body."""
+        check_text(self.body, self.site.limits.max_json_depth)
+        return decode(decoder_of(kind, strict=True), self.body)
+
+    def id(self, name: str) -> str:
+        """An id from the path. Raises NotFound for what cannot be one."""
+        value = self.params[name]
+        if not _ID.fullmatch(value):
+            raise NotFound("There is no such thing here.")
+        return value
+
+    def own_company(self, name: str) -> CompanyId:
+        """A company's id from the path, if it is the caller's or an operator calls."""
+        company_id = self.id(name)
+        if not self.is_operator and company_id != self.who.subject_id:
+            raise NotFound("There is no such company.")
+        return CompanyId(company_id)
+
+    def page(self) -> Page:
+        """The part of a list the query asks for. Raises Invalid."""
+        for name in self.query:
+            if name not in ("after", "limit"):
+                raise Invalid(f"{name[:100]} is not known here.", field=name[:100])
+        after = self.query.get("after", "")
+        if after and not _ID.fullmatch(after):
+            raise Invalid("after is the next of a page before.", field="after")
+        limit = self.query.get("limit", str(DEFAULT_PAGE))
+        if not re.fullmatch("[0-9]{1,3}", limit, re.ASCII) or not 1 <= int(limit) <= MAX_PAGE:
+            raise Invalid(f"limit must be from 1 to {MAX_PAGE}.", field="limit")
+        return Page(after, int(limit))
+
+
+def is_id(text: str) -> bool:
+    """Whether a text can be an id of ours at all."""
+    return _ID.fullmatch(text) is not None
+
+
+@cache
+def decoder_of(kind: Any, *, strict: bool) -> msgspec.json.Decoder[Any]:
+    """The one decoder of a body's type; the one that is not strict reads texts as values."""
+    return msgspec.json.Decoder(kind, strict=strict)
+
+
+def idempotency_key(headers: Mapping[str, str], default: str | None) -> str | None:
+    """The request's idempotency key: 1 to 200 visible characters. Raises Invalid."""
+    key = headers.get("Idempotency-Key")
+    if key is None:
+        return default
+    if not re.fullmatch(r"[\x21-\x7e]{1,200}", key):
+        raise Invalid("Idempotency-Key takes 1 to 200 visible characters.", field="Idempotency-Key")
+    return key
+
+

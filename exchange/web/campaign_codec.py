@@ -1,0 +1,273 @@
+"""A campaign between the wire and the core: dollars into cents, clock times into minutes, and back.
+
+Checked here is what the types cannot say; whether filters fit their vertical is the core's.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import cache
+from typing import Final, get_args
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from exchange.core.model import (
+    Bid,
+    Campaign,
+    CampaignId,
+    Cap,
+    CompanyId,
+    Condition,
+    DeliveryTarget,
+    Modifier,
+    OpenHours,
+    Schedule,
+)
+from exchange.core.money import BASIS_POINTS, MoneyError, parse_signed_cents
+from exchange.flow.faults import Invalid
+from exchange.flow.registry import CampaignRecord
+from exchange.web.wire import LARGEST_INTEGER, cents, dollars
+from exchange.web.wire_market import (
+    BidBody,
+    CampaignAnswer,
+    CampaignBody,
+    CapBody,
+    Day,
+    DeliveryBody,
+    ModifierBody,
+    OpenHoursBody,
+    ScheduleBody,
+)
+
+_DAYS: Final[tuple[Day, ...]] = get_args(Day)
+_MAX_FACTOR: Final = 10
+
+
+def read_campaign(
+    body: CampaignBody, campaign_id: CampaignId, company_id: CompanyId, max_buyers: int
+) -> Campaign:
+    """Read a campaign's body. Raises Invalid with the field named."""
+    if body.active is not None and body.status is not None:
+        if body.active != (body.status == "active"):
+            raise Invalid("active contradicts status.", field="active")
+    active = body.active if body.active is not None else body.status != "paused"
+    _check_numbers(body.filter, "filter")
+    return Campaign(
+        campaign_id=campaign_id,
+        company_id=company_id,
+        name=body.name,
+        vertical=body.vertical,
+        active=active,
+        filter=body.filter,
+        bid=_read_bid(body.bid, max_buyers),
+        caps=tuple(_read_cap(cap, f"caps[{i}]") for i, cap in enumerate(body.caps)),
+        schedule=_read_schedule(body.schedule),
+        max_age_s=body.max_age_hours * 3600 if body.max_age_hours is not None else None,
+        delivery=tuple(
+            _read_target(target, f"delivery[{i}]") for i, target in enumerate(body.delivery)
+        ),
+    )
+
+
+def _check_numbers(condition: Condition | None, path: str) -> None:
+    """Refuse integers that not every reader of JSON can hold."""
+    if condition is None:
+        return
+    values = condition.value if isinstance(condition.value, tuple) else (condition.value,)
+    if any(isinstance(value, int) and abs(value) > LARGEST_INTEGER for value in values):
+        raise Invalid(f"{path}.value is too large a number.", field=f"{path}.value")
+    _check_numbers(condition.not_, f"{path}.not")
+    for name, nodes in (("all", condition.all), ("any", condition.any)):
+        for i, node in enumerate(nodes or ()):
+            _check_numbers(node, f"{path}.{name}[{i}]")
+
+
+def _read_bid(body: BidBody, max_buyers: int) -> Bid:
+    if body.exclusive is None and not body.shared:
+        raise Invalid("bid needs at least one price.", field="bid", code="missing_field")
+    for share in body.shared:
+        if not 2 <= share <= max_buyers:
+            raise Invalid(
+                f"bid.shared takes prices for 2 to {max_buyers} buyers.", field="bid.shared"
+            )
+    return Bid(
+        exclusive_cents=_price(body.exclusive, "bid.exclusive")
+        if body.exclusive is not None
+        else None,
+        shared_cents={
+            share: _price(price, f"bid.shared.{share}")
+            for share, price in sorted(body.shared.items())
+        },
+        modifiers=tuple(
+            _read_modifier(modifier, f"bid.modifiers[{i}]")
+            for i, modifier in enumerate(body.modifiers)
+        ),
+    )
+
+
+def _price(amount: Decimal, field: str) -> int:
+    price = cents(amount, field)
+    if price == 0:
+        raise Invalid(f"{field} must be more than 0.", field=field)
+    return price
+
+
+def _read_modifier(body: ModifierBody, path: str) -> Modifier:
+    if body.add is None and body.multiply is None:
+        raise Invalid(f"{path} needs add or multiply.", field=path, code="missing_field")
+    _check_numbers(body.when, f"{path}.when")
+    add_cents = 0
+    if body.add is not None:
+        try:
+            add_cents = parse_signed_cents(body.add)
+        except MoneyError as error:
+            raise Invalid(f"{path}.add {error}", field=f"{path}.add") from None
+    return Modifier(
+        when=body.when,
+        add_cents=add_cents,
+        multiply_bp=_factor_bp(body.multiply, f"{path}.multiply")
+        if body.multiply is not None
+        else BASIS_POINTS,
+    )
+
+
+def _factor_bp(factor: Decimal, field: str) -> int:
+    if not factor.is_finite() or not 0 < factor <= _MAX_FACTOR:
+        raise Invalid(f"{field} must be more than 0 and at most {_MAX_FACTOR}.", field=field)
+    scaled = factor * BASIS_POINTS
+    if scaled != scaled.to_integral_value():
+        raise Invalid(f"{field} must have at most four decimals.", field=field)
+    return int(scaled)
+
+
+def _read_cap(body: CapBody, path: str) -> Cap:
+    if body.leads is None and body.spend is None:
+        raise Invalid(f"{path} needs leads or spend.", field=path, code="missing_field")
+    return Cap(
+        period=body.period,
+        leads=body.leads,
+        spend_cents=_price(body.spend, f"{path}.spend") if body.spend is not None else None,
+    )
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _read_schedule(body: ScheduleBody) -> Schedule:
+    if body.timezone not in _timezones():
+        raise Invalid(
+            "schedule.timezone is not a timezone such as America/New_York.",
+            field="schedule.timezone",
+        )
+    return Schedule(
+        timezone=body.timezone,
+        windows=tuple(
+            OpenHours(
+                days=tuple(sorted({_DAYS.index(day) for day in window.days})),
+                from_minute=_minute(window.from_),
+                to_minute=_minute(window.to),
+            )
+            for window in body.windows
+        ),
+    )
+
+
+def _minute(text: str) -> int:
+    return int(text[:2]) * 60 + int(text[3:])
+
+
+def _read_target(body: DeliveryBody, path: str) -> DeliveryTarget:
+    field = f"{path}.url"
+    if body.kind == "inbox":
+        if body.url is not None:
+            raise Invalid(f"{field} does not belong to an inbox.", field=field)
+        return DeliveryTarget(kind="inbox", timeout_ms=body.timeout_ms, attempts=body.attempts)
+    if body.url is None:
+        raise Invalid(f"{field} is missing.", field=field, code="missing_field")
+    try:
+        parts = urlsplit(body.url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not body.url.isprintable() or " " in body.url:
+        raise Invalid(f"{field} must be an http or https URL.", field=field)
+    if "@" in parts.netloc:
+        raise Invalid(f"{field} must not carry a user or password.", field=field)
+    return DeliveryTarget(
+        kind="http", url=body.url, timeout_ms=body.timeout_ms, attempts=body.attempts
+    )
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+def show_campaign(record: CampaignRecord) -> CampaignAnswer:
+    """Write a campaign in the form it was given."""
+    campaign = record.campaign
+    return CampaignAnswer(
+        campaign_id=campaign.campaign_id,
+        company_id=campaign.company_id,
+        name=campaign.name,
+        vertical=campaign.vertical,
+        status="active" if campaign.active else "paused",
+        active=campaign.active,
+        filter=campaign.filter,
+        bid=_show_bid(campaign.bid),
+        caps=tuple(
+            CapBody(
+                period=cap.period,
+                leads=cap.leads,
+                spend=dollars(cap.spend_cents) if cap.spend_cents is not None else None,
+            )
+            for cap in campaign.caps
+        ),
+        schedule=_show_schedule(campaign.schedule),
+        max_age_hours=campaign.max_age_s // 3600 if campaign.max_age_s is not None else None,
+        delivery=tuple(_show_target(target) for target in campaign.delivery),
+        version=record.version,
+        created_at=record.created_at,
+        updated_at=record.updated_at,
+    )
+
+
+def _show_bid(bid: Bid) -> BidBody:
+    return BidBody(
+        exclusive=dollars(bid.exclusive_cents) if bid.exclusive_cents is not None else None,
+        shared={share: dollars(price) for share, price in bid.shared_cents.items()},
+        modifiers=tuple(
+            ModifierBody(
+                when=modifier.when,
+                add=dollars(modifier.add_cents) if modifier.add_cents else None,
+                multiply=Decimal(modifier.multiply_bp).scaleb(-4)
+                if modifier.multiply_bp != BASIS_POINTS or not modifier.add_cents
+                else None,
+            )
+            for modifier in bid.modifiers
+        ),
+    )
+
+
+def _show_schedule(schedule: Schedule) -> ScheduleBody:
+    return ScheduleBody(
+        timezone=schedule.timezone,
+        windows=tuple(
+            OpenHoursBody(
+                days=tuple(_DAYS[day] for day in window.days),
+                from_=_clock(window.from_minute),
+                to=_clock(window.to_minute),
+            )
+            for window in schedule.windows
+        ),
+    )
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02d}:{minute % 60:02d}"
+
+
+def _show_target(target: DeliveryTarget) -> DeliveryBody:
+    return DeliveryBody(
+        kind=target.kind, url=target.url, timeout_ms=target.timeout_ms, attempts=target.attempts
+    )

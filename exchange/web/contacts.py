@@ -1,0 +1,55 @@
+"""Contact data as it is hashed: the phone in E.164, the email trimmed and in lower case.
+
+Source: the wire's contract (SHA-256 of the normalised field on ping); the market keeps only keyed
+hashes of these, since a bare hash of a phone number is found by trying them all.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Final
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+
+from exchange.flow.faults import Invalid
+
+DEFAULT_REGION: Final = "US"
+"""Where a phone number without a country code is taken to be."""
+
+
+def normalise_phone(text: str, field: str) -> str:
+    """Write a phone number in E.164. Raises Invalid for what cannot be one."""
+    try:
+        number = phonenumbers.parse(text, DEFAULT_REGION)
+    except phonenumbers.NumberParseException:
+        number = None
+    if number is None or not phonenumbers.is_possible_number(number):
+        raise Invalid(f"{field} is not a phone number.", field=field)
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def normalise_email(text: str, field: str) -> str:
+    """Trim an email address and lower its case. Raises Invalid for what cannot be one."""
+    email = text.strip().lower()
+    try:
+        # Names such as example.test are for tests, which the exchange takes too.
+        validate_email(email, check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        raise Invalid(f"{field} is not an email address.", field=field) from None
+    return email
+
+
+def digest(normalised: str) -> str:
+    """The SHA-256 of a normalised contact field, in hex, as sellers send it on ping."""
+    return sha256(normalised.encode()).hexdigest()
+
+
+def contact_keys(hashes: Mapping[str, str], hash_key: bytes) -> tuple[str, ...]:
+    """The keyed hashes (HMAC-SHA-256, hex) of digests by field: what is stored and compared."""
+    return tuple(
+        hmac.digest(hash_key, f"{field}:{value}".encode(), "sha256").hex()
+        for field, value in sorted(hashes.items())
+    )

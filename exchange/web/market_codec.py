@@ -1,0 +1,176 @@
+"""Standings, leads, resets, accounts and verticals as the wire shows them."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from exchange.core.model import Policy
+from exchange.core.pricing import rectify
+from exchange.core.standing import Bucket, Standing, Window, window_start
+from exchange.core.verticals import STATES, AttributeSpec, Vertical
+from exchange.flow.ports import Rejected
+from exchange.flow.registry import Account, DeliveredLead, Reset
+from exchange.web.wire import dollars, give_reason
+from exchange.web.wire_market import (
+    AttributeAnswer,
+    CompanyAnswer,
+    CrmAnswer,
+    DayAnswer,
+    LeadAnswer,
+    RejectionAnswer,
+    ResetAnswer,
+    SellerAnswer,
+    StandingAnswer,
+    StandingSummary,
+    StandingWindow,
+    VerticalAnswer,
+)
+
+_HUNDRED_DOLLARS_CENTS = 100_00
+
+
+def show_standing(standing: Standing, policy: Policy) -> StandingSummary:
+    """Write a standing without its days: sums raw, percentages as they count."""
+    return StandingSummary(
+        company_id=standing.company_id,
+        verdict=standing.verdict.value,
+        protected=standing.protected,
+        protection_left=dollars(standing.protection_left),
+        window=StandingWindow(
+            from_=window_start(standing.day, policy), to=standing.day, days=policy.window_days
+        ),
+        assigned=dollars(standing.raw_assigned),
+        rejected_manual=dollars(standing.raw_manual),
+        rejected_crm=dollars(standing.raw_crm),
+        overall_pct=dollars(standing.overall_hundredths),
+        crm_pct=dollars(standing.crm_hundredths),
+        crm=CrmAnswer(
+            since=standing.reset_at,
+            assigned=dollars(standing.raw_crm_assigned),
+            rejected=dollars(standing.raw_crm_rejected),
+            threshold_pct=dollars(policy.crm_threshold_bp),
+        ),
+        price_of_100=dollars(rectify(_HUNDRED_DOLLARS_CENTS, standing)),
+    )
+
+
+def show_standing_with_days(
+    standing: Standing, window: Window | None, policy: Policy
+) -> StandingAnswer:
+    """Write a standing with every day of the window on which something was assigned."""
+    summary = show_standing(standing, policy)
+    first = window_start(standing.day, policy)
+    days: dict[date, Bucket] = {}
+    for (day, _era), bucket in (window.buckets if window is not None else {}).items():
+        if first <= day <= standing.day:
+            seen = days.get(day, Bucket())
+            days[day] = Bucket(
+                assigned=seen.assigned + bucket.assigned,
+                manual=seen.manual + bucket.manual,
+                crm=seen.crm + bucket.crm,
+            )
+    return StandingAnswer(
+        **{name: getattr(summary, name) for name in summary.__struct_fields__},
+        days=tuple(
+            DayAnswer(
+                day=day,
+                assigned=dollars(bucket.assigned),
+                manual=dollars(bucket.manual),
+                crm=dollars(bucket.crm),
+            )
+            for day, bucket in sorted(days.items())
+        ),
+    )
+
+
+def show_rejection(rejected: Rejected, standing: Standing, policy: Policy) -> RejectionAnswer:
+    """Write an accepted rejection with the standing it led to."""
+    return RejectionAnswer(
+        rejection_id=rejected.rejection_id,
+        lead_id=rejected.lead_id,
+        category=rejected.reason.category,
+        reason=rejected.reason.code,
+        value=dollars(rejected.value_cents),
+        rejected_at=rejected.rejected_at,
+        standing=show_standing(standing, policy),
+    )
+
+
+def show_lead(lead: DeliveredLead) -> LeadAnswer:
+    """Write a lead for the company that took it."""
+    reason = lead.rejection_reason
+    return LeadAnswer(
+        lead_id=lead.lead_id,
+        delivery_id=lead.delivery_id,
+        campaign_id=lead.campaign_id,
+        vertical=lead.vertical,
+        status=lead.status,
+        price=dollars(lead.price_cents),
+        attributes=lead.attributes,
+        contact=lead.contact,
+        delivered_at=lead.delivered_at,
+        rejectable_until=lead.rejectable_until,
+        rejection=give_reason(reason, with_category=True) if reason is not None else None,
+        test=lead.test,
+    )
+
+
+def show_reset(reset: Reset) -> ResetAnswer:
+    """Write a CRM reset."""
+    return ResetAnswer(
+        reset_id=reset.reset_id,
+        company_id=reset.company_id,
+        status=reset.status,
+        asked_at=reset.asked_at,
+        approved_at=reset.approved_at,
+    )
+
+
+def show_seller(account: Account) -> SellerAnswer:
+    """Write a seller."""
+    return SellerAnswer(
+        id=account.id, name=account.name, active=account.active, created_at=account.created_at
+    )
+
+
+def show_company(account: Account) -> CompanyAnswer:
+    """Write a company with its balance."""
+    available = account.available_cents
+    return CompanyAnswer(
+        id=account.id,
+        name=account.name,
+        active=account.active,
+        created_at=account.created_at,
+        prepaid=account.prepaid,
+        balance=dollars(account.balance_cents),
+        available=dollars(available) if available is not None else None,
+    )
+
+
+def show_vertical(vertical: Vertical) -> VerticalAnswer:
+    """Write a vertical with its attributes and their bounds."""
+    return VerticalAnswer(
+        name=vertical.name,
+        title=vertical.title,
+        floor=dollars(vertical.floor_cents),
+        offer_life_s=vertical.offer_life_s,
+        max_age_s=vertical.max_age_s,
+        consent_required=vertical.consent_required,
+        attributes={name: _show_attribute(spec) for name, spec in vertical.attributes.items()},
+    )
+
+
+def _show_attribute(spec: AttributeSpec) -> AttributeAnswer:
+    return AttributeAnswer(
+        kind=spec.kind,
+        required=spec.required,
+        min=_bound(spec.min),
+        max=_bound(spec.max),
+        allowed=tuple(STATES) if spec.kind == "state" else spec.allowed,
+        max_length=spec.max_length if spec.kind == "text" else None,
+        description=spec.description,
+    )
+
+
+def _bound(value: float | None) -> int | float | None:
+    return int(value) if value is not None and float(value).is_integer() else value

@@ -1,0 +1,220 @@
+"""A ping between the wire and the core: body into `Ping`, receipt into answer.
+
+Source: rules §3.1 (what a ping may not be) and the wire's contract.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from msgspec.structs import fields
+from uuid_utils import uuid7
+
+from exchange.core.auction import Candidate
+from exchange.core.model import Ping, PingId, SellerId
+from exchange.core.money import percent_hundredths
+from exchange.core.reasons import Reason
+from exchange.flow.faults import Invalid
+from exchange.flow.ports import Receipt
+from exchange.web.attributes import refuse_contact_data, refuse_contact_fields
+from exchange.web.bodies import check_text, decode
+from exchange.web.calls import Call, Site, WebLimits, decoder_of
+from exchange.web.contacts import contact_keys
+from exchange.web.forms import to_json
+from exchange.web.wire import (
+    ContactHashes,
+    LegPrice,
+    NoOfferAnswer,
+    OfferAnswer,
+    PingAnswer,
+    PingBody,
+    RefusedAnswer,
+    cents,
+    dollars,
+    give_reason,
+)
+from exchange.web.wire_market import CandidateAnswer, SellerReceipt, WholeReceipt
+
+_OWN_FIELDS = frozenset(field.name for field in fields(PingBody))
+
+
+def read_ping(call: Call, now: datetime) -> Ping:
+    """Read a ping's body. Raises Invalid or Malformed."""
+    site = call.site
+    try:
+        body = _decode(call)
+        reader = site.reader(body.vertical)
+        attributes = reader.read(body.attributes, is_form=call.is_form)
+    except Invalid as fault:
+        raise refuse_contact_fields(fault) from None
+    if body.source:
+        refuse_contact_data(body.source, "source")
+    if body.consent:
+        refuse_contact_data(
+            {name: text for name, text in body.consent.items() if not _is_url(text)}, "consent"
+        )
+    hashes = _hashes(body.contact_hashes)
+    return Ping(
+        ping_id=PingId(str(uuid7())),
+        seller_id=call.seller_id,
+        vertical=body.vertical,
+        attributes=attributes,
+        contact_hashes=hashes,
+        contact_keys=contact_keys(hashes, site.limits.hash_key) if hashes else (),
+        captured_at=_captured_at(body.captured_at, now, site.limits),
+        received_at=now,
+        source=body.source,
+        consent=body.consent,
+        max_buyers=_bounded("max_buyers", body.max_buyers, 1, site.limits.max_buyers),
+        min_price_cents=cents(body.min_price, "min_price"),
+        cascade=body.cascade,
+        timeout_ms=_timeout_ms(body.timeout_ms, site.limits),
+        test=body.test,
+    )
+
+
+def _decode(call: Call) -> PingBody:
+    if not call.is_form:
+        return call.read(PingBody)
+    text = to_json(call.body, _OWN_FIELDS, _attribute_names(call.site))
+    check_text(text, call.site.limits.max_json_depth)
+    return decode(decoder_of(PingBody, strict=False), text)
+
+
+def _attribute_names(site: Site) -> frozenset[str]:
+    return frozenset(site.attribute_kinds)
+
+
+def _is_url(text: str) -> bool:
+    return text.startswith(("https://", "http://"))
+
+
+def _hashes(given: ContactHashes) -> dict[str, str]:
+    hashes = {}
+    if given.phone is not None:
+        hashes["phone"] = given.phone.lower()
+    if given.email is not None:
+        hashes["email"] = given.email.lower()
+    return hashes
+
+
+def _captured_at(given: datetime | None, now: datetime, limits: WebLimits) -> datetime:
+    if given is None:
+        return now
+    age = now - given
+    if age < timedelta(seconds=-limits.clock_skew_s) or age > timedelta(
+        days=limits.implausible_age_days
+    ):
+        reason = Reason.CLOCK_OFF
+        raise Invalid(reason.message, field="captured_at", code=reason.code)
+    return given.astimezone(now.tzinfo)
+
+
+def _timeout_ms(given: int | None, limits: WebLimits) -> int:
+    if given is None:
+        return limits.default_timeout_ms
+    return _bounded("timeout_ms", given, limits.min_timeout_ms, limits.max_timeout_ms)
+
+
+def _bounded(field: str, value: int, least: int, most: int) -> int:
+    if not least <= value <= most:
+        raise Invalid(f"{field} must be from {least} to {most}.", field=field)
+    return value
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+def answer_ping(receipt: Receipt) -> PingAnswer:
+    """Write a decided ping for its seller."""
+    if receipt.status == "offer" and receipt.expires_at is not None:
+        return OfferAnswer(
+            ping_id=receipt.ping_id,
+            price=dollars(sum(receipt.legs_cents)),
+            mode=_mode(receipt.share),
+            legs=_legs(receipt),
+            expires_at=receipt.expires_at,
+        )
+    if receipt.status == "refused":
+        return RefusedAnswer(
+            ping_id=receipt.ping_id,
+            reason=give_reason(receipt.reason or Reason.BLOCKED, with_category=True),
+        )
+    return NoOfferAnswer(
+        ping_id=receipt.ping_id,
+        reason=give_reason(receipt.reason or Reason.NO_BID),
+        reasons=receipt.reasons,
+    )
+
+
+def _mode(share: int | None) -> Literal["exclusive", "shared"]:
+    return "exclusive" if share == 1 else "shared"
+
+
+def _legs(receipt: Receipt) -> tuple[LegPrice, ...]:
+    return tuple(
+        LegPrice(leg_id=f"{receipt.ping_id}-{number}", price=dollars(price_cents))
+        for number, price_cents in enumerate(receipt.legs_cents, start=1)
+    )
+
+
+def show_receipt(receipt: Receipt) -> SellerReceipt:
+    """Write a receipt as far as its seller may see it."""
+    legs = _legs(receipt)
+    return SellerReceipt(
+        ping_id=receipt.ping_id,
+        status=receipt.status,
+        decided_at=receipt.decided_at,
+        price=dollars(sum(receipt.legs_cents)) if legs else None,
+        mode=_mode(receipt.share) if legs else None,
+        legs=legs,
+        expires_at=receipt.expires_at,
+        reason=give_reason(receipt.reason, with_category=receipt.status == "refused")
+        if receipt.reason is not None
+        else None,
+        reasons=receipt.reasons,
+        timings_us=receipt.timings_us,
+    )
+
+
+def show_whole_receipt(receipt: Receipt) -> WholeReceipt:
+    """Write a receipt whole, for an operator."""
+    seen = show_receipt(receipt)
+    return WholeReceipt(
+        **{name: getattr(seen, name) for name in seen.__struct_fields__},
+        seller_id=receipt.seller_id,
+        vertical=receipt.vertical,
+        attributes=receipt.attributes,
+        max_buyers=receipt.max_buyers,
+        min_price=dollars(receipt.min_price_cents),
+        share=receipt.share,
+        premium=receipt.premium,
+        candidates=tuple(_candidate(candidate) for candidate in receipt.candidates),
+    )
+
+
+def _candidate(candidate: Candidate) -> CandidateAnswer:
+    reason = candidate.reason.code if candidate.reason is not None else None
+    if candidate.base_cents is None:
+        return CandidateAnswer(
+            campaign_id=candidate.campaign_id,
+            company_id=candidate.company_id,
+            outcome=candidate.outcome,
+            reason=reason,
+        )
+    return CandidateAnswer(
+        campaign_id=candidate.campaign_id,
+        company_id=candidate.company_id,
+        outcome=candidate.outcome,
+        reason=reason,
+        base=dollars(candidate.base_cents),
+        overall_pct=dollars(percent_hundredths(candidate.rejected, candidate.assigned)),
+        overall_ratio=f"{candidate.rejected}/{candidate.assigned}",
+        rectified=dollars(candidate.rectified_cents or 0),
+        charged=dollars(candidate.charged_cents or 0),
+        rank=candidate.rank,
+        share=candidate.share,
+        draw=candidate.draw,
+        first_look=candidate.first_look,
+    )

@@ -1,0 +1,142 @@
+"""A post between the wire and the flow: body into `PostRequest`, result into answer."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from hashlib import sha256
+
+from msgspec import to_builtins
+from msgspec.structs import fields
+
+from exchange.core.model import AttributeValue, PingId
+from exchange.core.reasons import Reason
+from exchange.flow.faults import Invalid, NotFound
+from exchange.flow.ports import Contact, LegResult, PostRequest, PostResult
+from exchange.web.bodies import check_text, decode
+from exchange.web.calls import Call, decoder_of, idempotency_key, is_id
+from exchange.web.contacts import contact_keys, digest, normalise_email, normalise_phone
+from exchange.web.forms import read_value, to_json
+from exchange.web.wire import (
+    LARGEST_INTEGER,
+    ContactBody,
+    LegAnswer,
+    PostAnswer,
+    PostBody,
+    dollars,
+    give_reason,
+)
+
+_OWN_FIELDS = frozenset(field.name for field in fields(PostBody))
+_CONTACT_FIELDS = frozenset(field.name for field in fields(ContactBody))
+
+
+def read_post(call: Call, now: datetime) -> PostRequest:
+    """Read a post's body and its idempotency key. Raises Invalid, NotFound or Malformed."""
+    body = _decode(call)
+    if not is_id(body.ping_id):
+        reason = Reason.OFFER_UNKNOWN
+        raise NotFound(reason.message, field="ping_id", code=reason.code)
+    attributes = _attributes(call, body)
+    contact = _contact(body.contact)
+    hashes = _hashes(contact)
+    return PostRequest(
+        ping_id=PingId(body.ping_id),
+        seller_id=call.seller_id,
+        idempotency_key=idempotency_key(call.headers, body.ping_id) or body.ping_id,
+        body_hash=_body_hash(body.ping_id, attributes, contact),
+        contact=contact,
+        contact_hashes=hashes,
+        contact_keys=contact_keys(hashes, call.site.limits.hash_key),
+        attributes={**attributes},
+        received_at=now,
+    )
+
+
+def _decode(call: Call) -> PostBody:
+    if not call.is_form:
+        return call.read(PostBody)
+    text = to_json(call.body, _OWN_FIELDS, call.site.attribute_kinds, _CONTACT_FIELDS)
+    check_text(text, call.site.limits.max_json_depth)
+    return decode(decoder_of(PostBody, strict=False), text)
+
+
+def _attributes(call: Call, body: PostBody) -> dict[str, AttributeValue]:
+    attributes = body.attributes
+    if call.is_form:
+        kinds = call.site.attribute_kinds
+        return {
+            name: read_value(text, kinds.get(name)) if isinstance(text, str) else text
+            for name, text in attributes.items()
+        }
+    for name, value in attributes.items():
+        if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+            field = f"attributes.{name}"
+            raise Invalid(f"{field} is too large a number.", field=field)
+    return attributes
+
+
+def _contact(given: ContactBody) -> Contact:
+    address = given.address
+    contact = Contact(
+        first_name=given.first_name.strip(),
+        last_name=given.last_name.strip(),
+        phone=(given.phone or "").strip() or None,
+        email=(given.email or "").strip() or None,
+        address=(address.strip() or None) if isinstance(address, str) else address,
+    )
+    for name in ("first_name", "last_name"):
+        if not getattr(contact, name):
+            raise Invalid(f"contact.{name} is empty.", field=f"contact.{name}")
+    if contact.phone is None and contact.email is None:
+        raise Invalid("contact needs a phone or an email.", field="contact", code="missing_field")
+    return contact
+
+
+def _hashes(contact: Contact) -> dict[str, str]:
+    hashes = {}
+    if contact.phone is not None:
+        hashes["phone"] = digest(normalise_phone(contact.phone, "contact.phone"))
+    if contact.email is not None:
+        hashes["email"] = digest(normalise_email(contact.email, "contact.email"))
+    return hashes
+
+
+def _body_hash(ping_id: str, attributes: dict[str, AttributeValue], contact: Contact) -> bytes:
+    """The SHA-256 of what the body says, however it was spaced, ordered or encoded."""
+    plain = {
+        "ping_id": ping_id,
+        "attributes": {name: _plain(value) for name, value in attributes.items()},
+        "contact": to_builtins(contact),
+    }
+    return sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).digest()
+
+
+def _plain(value: AttributeValue) -> AttributeValue:
+    # 150 and 150.0 are one number, written by different systems.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def answer_post(result: PostResult) -> PostAnswer:
+    """Write what became of a posted lead."""
+    sold = result.price_cents is not None and result.status == "sold"
+    return PostAnswer(
+        ping_id=result.ping_id,
+        status=result.status,
+        lead_id=result.lead_id,
+        price=dollars(result.price_cents or 0) if sold else None,
+        currency="USD" if sold else None,
+        legs=tuple(_leg(leg) for leg in result.legs),
+        reason=give_reason(result.reason, with_category=True)
+        if result.reason is not None
+        else None,
+    )
+
+
+def _leg(leg: LegResult) -> LegAnswer:
+    return LegAnswer(
+        leg_id=leg.leg_id,
+        status=leg.status,
+        price=dollars(leg.price_cents) if leg.price_cents is not None else None,
+        reason=give_reason(leg.reason) if leg.reason is not None else None,
+    )

@@ -1,0 +1,1 @@
+"""Deliveries to companies' systems, over real sockets."""

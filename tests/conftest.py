@@ -1,0 +1,31 @@
+"""What every test can ask for: real stores, one pair for each pytest worker process."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exchange.embedded import EmbeddedStores, StoreUrls
+
+
+@pytest.fixture(scope="session")
+def stores() -> Iterator[StoreUrls]:
+    """Give PostgreSQL and Valkey: those named in the environment, else new embedded ones.
+
+    Named stores must be there for the tests alone: they are written to and emptied.
+    """
+    postgres = os.environ.get("EXCHANGE_TEST_POSTGRES_URL")
+    redis = os.environ.get("EXCHANGE_TEST_REDIS_URL")
+    if postgres and redis:
+        yield StoreUrls(postgres=postgres, redis=redis)
+        return
+    home = Path(tempfile.mkdtemp(prefix="exchange-tests-"))
+    try:
+        with EmbeddedStores(home) as embedded:
+            urls = embedded.urls
+            yield StoreUrls(postgres=postgres or urls.postgres, redis=redis or urls.redis)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)

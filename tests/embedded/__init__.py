@@ -1,0 +1,1 @@
+"""The embedded servers, started and killed for real."""

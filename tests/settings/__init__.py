@@ -1,0 +1,1 @@
+"""The settings, the verticals and the files they ship in."""
