@@ -171,7 +171,7 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
     ] = None
     home: Annotated[
         Path, _read_as("path", "The directory of the exchange's own files", "EXCHANGE_HOME")
-    ] = Path(".exchange")
+    ] = Path("~/.local/share/exchange")
     postgres_pool: Annotated[int, _whole(1, 200, "PostgreSQL connections of each worker")] = 8
 
     def __repr__(self) -> str:
@@ -288,7 +288,7 @@ _SECTIONS: Final[dict[str, type[Struct]]] = {
     "secrets": GivenSecrets,
     "log": LogSettings,
 }
-_OTHER_VARIABLES: Final = ("EXCHANGE_CONFIG",)
+_OTHER_VARIABLES: Final = ("EXCHANGE_CONFIG", "EXCHANGE_READY_FD")
 _TEST_PREFIX: Final = "EXCHANGE_TEST_"
 
 

@@ -14,11 +14,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-from exchange.core.market import Market, Runner
-from exchange.core.matching import base_price, why_no_room, why_not
+from exchange.core.market import Market
+from exchange.core.matching import why_no_room, why_not
 from exchange.core.model import CampaignId, CompanyId, Ping, PingId, Ranked
 from exchange.core.pricing import charge, rectify, seller_price
 from exchange.core.reasons import Reason
+from exchange.core.runner import Runner, base_price
 from exchange.core.standing import Verdict
 
 Outcome = Literal["won", "lost", "no_bid"]
@@ -88,8 +89,10 @@ def decide(market: Market, ping: Ping, now: datetime, draw_key: bytes) -> Decisi
     premium = _is_premium(market, ping)
     bids: list[BidEntry] = []
     refused: list[Candidate] = []
-    for runner in market.runners[ping.vertical].values():
-        reason = why_not(runner, market, ping, now)
+    for runner in market.runners(ping.vertical):
+        company_id = runner.campaign.company_id
+        company, standing = market.companies.get(company_id), market.standings.get(company_id)
+        reason = why_not(runner, company, standing, ping, now)
         if reason is not None:
             refused.append(_no_bid(runner, reason))
             continue

@@ -11,14 +11,24 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Final
 
+from msgspec import Struct
+
 from exchange.core.auction import Candidate
 from exchange.core.model import CampaignId, CompanyId
-from exchange.core.money import divide_half_even, format_cents, percent_hundredths
+from exchange.core.money import divide_half_even, format_cents, part_of, percent_hundredths
 from exchange.core.reasons import Reason
 
 _DID_NOT_STAND: Final = frozenset({Reason.BELOW_FLOOR, Reason.BELOW_MIN_PRICE})
 
 _ORDINALS: Final = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What a price had to reach in an auction: the vertical's floor, and the ping's minimum."""
+
+    floor_cents: int
+    min_price_cents: int
+    take_rate_bp: int
 
 
 class AuditError(ValueError):
@@ -31,13 +41,18 @@ class AuditError(ValueError):
         self.message = message
 
 
-def recompute(candidates: Sequence[Candidate], *, max_buyers: int) -> tuple[CampaignId, ...]:
+def recompute(
+    candidates: Sequence[Candidate], *, max_buyers: int, limits: Limits | None = None
+) -> tuple[CampaignId, ...]:
     """Compute the winners, in rank order, from a receipt's candidates.
 
-    Raises AuditError where a price, a rank or an outcome on the receipt is not what follows.
+    Raises AuditError where a price, a rank, an outcome or a reason is not what follows. Without
+    ``limits`` it is taken from the receipt which bids were below the floor or the minimum.
     """
     for candidate in candidates:
         _check_price(candidate, max_buyers)
+        if limits is not None and candidate.outcome != "no_bid":
+            _check_limits(candidate, limits)
     _check_policy(candidates)
     standing = [c for c in candidates if c.outcome != "no_bid" and c.reason not in _DID_NOT_STAND]
     line, winners = _award(standing, max_buyers)
@@ -51,6 +66,8 @@ def recompute(candidates: Sequence[Candidate], *, max_buyers: int) -> tuple[Camp
             raise AuditError(candidate, "should have won" if won else "should not have won")
         if won != (candidate.reason is None):
             raise AuditError(candidate, "must have a reason exactly if it did not win")
+    for candidate in standing:
+        _check_reason(candidate, places.get(id(candidate)), line[0])
     return tuple(candidate.campaign_id for candidate in line[:winners])
 
 
@@ -78,6 +95,35 @@ def _check_price(candidate: Candidate, max_buyers: int) -> None:
             f"was rectified to {format_cents(rectified)}, and its base and rate give "
             f"{format_cents(expected)}",
         )
+
+
+def _check_limits(candidate: Candidate, limits: Limits) -> None:
+    rectified, charged = candidate.rectified_cents or 0, candidate.charged_cents or 0
+    seller_cents = charged - part_of(charged, limits.take_rate_bp)
+    expected = None
+    if rectified < limits.floor_cents or not rectified:
+        expected = Reason.BELOW_FLOOR
+    elif seller_cents < limits.min_price_cents:
+        expected = Reason.BELOW_MIN_PRICE
+    told = candidate.reason if candidate.reason in _DID_NOT_STAND else None
+    if told is not expected:
+        found = "reaches floor and minimum" if expected is None else f"is {expected.code}"
+        raise AuditError(candidate, f"its price {found}, and the receipt says otherwise")
+
+
+def _check_reason(candidate: Candidate, place: int | None, winner: Candidate) -> None:
+    """The reason of a bid that stood follows from its share count, its round and its place."""
+    expected = Reason.OUTBID
+    if candidate.outcome == "won":
+        return
+    if candidate.share != winner.share:
+        expected = Reason.SHARE_COUNT
+    elif winner.first_look and not candidate.first_look:
+        expected = Reason.FIRST_LOOK
+    elif place is None:
+        expected = Reason.SAME_COMPANY
+    if candidate.reason is not expected:
+        raise AuditError(candidate, f"lost by {expected.code}, and the receipt says otherwise")
 
 
 def _check_policy(candidates: Sequence[Candidate]) -> None:

@@ -43,6 +43,11 @@ _ZIP: Final = re.compile(r"[0-9]{5}")
 OPERATORS: Final = ("=", "!=", ">=", ">", "<=", "<", "in", "not_in", "between", "prefix", "exists")
 
 
+def normal_operator(op: str | None) -> str:
+    """The operator a synonym stands for; anything else as it is."""
+    return _SYNONYMS.get(op or "", op or "")
+
+
 class FilterError(ValueError):
     """A filter that cannot be evaluated; ``path`` names the place in the condition."""
 
@@ -114,7 +119,7 @@ def _compile_comparison(condition: Condition, vertical: Vertical, path: str) -> 
         known = ", ".join(sorted(vertical.attributes))
         message = f"{field!r} is not an attribute of {vertical.name}: {known}"
         raise FilterError(f"{path}.field", message)
-    op = _SYNONYMS.get(condition.op or "", condition.op or "")
+    op = normal_operator(condition.op)
     if op not in OPERATORS:
         raise FilterError(f"{path}.op", f"must be one of {', '.join(OPERATORS)}")
     get = operator.attrgetter(field)

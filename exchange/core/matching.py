@@ -1,27 +1,25 @@
-"""Which campaigns bid on a ping, at what base price, and why the others do not.
+"""Whether a campaign bids on a ping, and why not.
 
 Source: rules §3.2 and §3.3, in that order. Must not know ranks, offers or stores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 
-from msgspec import Struct
-
+from exchange.core.company import Company
 from exchange.core.hours import is_open, period_bounds
-from exchange.core.market import Company, Market, Runner
 from exchange.core.model import Campaign, Ping
-from exchange.core.money import part_of
 from exchange.core.reasons import Reason
-from exchange.core.standing import Verdict
+from exchange.core.runner import Runner, shares
+from exchange.core.standing import Standing, Verdict
 
 
-def why_not(runner: Runner, market: Market, ping: Ping, now: datetime) -> Reason | None:
+def why_not(
+    runner: Runner, company: Company | None, standing: Standing | None, ping: Ping, now: datetime
+) -> Reason | None:
     """The first reason, in the rules' order, for which a campaign does not bid; None if it may."""
     campaign = runner.campaign
-    company = market.companies.get(campaign.company_id)
     if company is None or not company.active or not campaign.active:
         return Reason.INACTIVE
     if not runner.matches(ping.attributes):
@@ -37,7 +35,7 @@ def why_not(runner: Runner, market: Market, ping: Ping, now: datetime) -> Reason
         return Reason.SOLD_BEFORE
     if not any(share <= ping.max_buyers for share in shares(campaign)):
         return Reason.SHARE_MODE
-    if market.standings[campaign.company_id].verdict is Verdict.EXCLUDED:
+    if standing is None or standing.verdict is Verdict.EXCLUDED:
         return Reason.CRM_GATE
     return None
 
@@ -65,25 +63,3 @@ def why_no_room(
     if company.available_cents is not None and company.available_cents < max(price_cents, 1):
         return Reason.BALANCE
     return None
-
-
-def shares(campaign: Campaign) -> Iterator[int]:
-    """The share counts a campaign has a price for; 1 is exclusive."""
-    if campaign.bid.exclusive_cents is not None:
-        yield 1
-    yield from (share for share in campaign.bid.shared_cents if share > 1)
-
-
-def base_price(runner: Runner, attributes: Struct, share: int) -> int | None:
-    """A campaign's price for a share count in cents, its modifiers applied in their order.
-
-    Each modifier adds its cents, then takes its factor, rounded half to even; never below 0.
-    """
-    bid = runner.campaign.bid
-    price = bid.exclusive_cents if share == 1 else bid.shared_cents.get(share)
-    if price is None:
-        return None
-    for modifier in runner.modifiers:
-        if modifier.applies(attributes):
-            price = max(0, part_of(price + modifier.add_cents, modifier.multiply_bp))
-    return price

@@ -6,6 +6,7 @@ checked in one step. Source: rules §3.1, §9 (the defaults that hold without a 
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Final, Literal
 
@@ -138,7 +139,9 @@ def _type_of(name: str, attribute: AttributeSpec) -> Any:
             low, high = _whole(name, attribute.min), _whole(name, attribute.max)
             return Annotated[int, Meta(ge=low, le=high)]
         case "decimal":
-            return Annotated[float, Meta(ge=attribute.min, le=attribute.max)]
+            # A whole number stays one, so that 150 is passed on as 150 and not as 150.0.
+            whole = Annotated[int, Meta(ge=_ceil(attribute.min), le=_floor(attribute.max))]
+            return whole | Annotated[float, Meta(ge=attribute.min, le=attribute.max)]
         case "zip":
             # The length keeps out a final newline, which the pattern's end would let pass.
             return Annotated[str, Meta(pattern=r"^[0-9]{5}$", max_length=5)]
@@ -153,11 +156,23 @@ def _type_of(name: str, attribute: AttributeSpec) -> Any:
 
 
 def _whole(name: str, bound: float | None) -> int | None:
-    if bound is None:
-        return None
-    if not float(bound).is_integer():
-        raise VerticalError(f"attributes.{name}: an integer's bounds must be whole")
-    return int(bound)
+    if bound is not None and not float(bound).is_integer():
+        raise VerticalError(f"attributes.{name}: the bounds of an integer are whole numbers")
+    return None if bound is None else int(bound)
+
+
+def _finite(bound: float) -> float:
+    if not math.isfinite(bound):
+        raise VerticalError("bounds are finite numbers")
+    return bound
+
+
+def _ceil(bound: float | None) -> int | None:
+    return None if bound is None else math.ceil(_finite(bound))
+
+
+def _floor(bound: float | None) -> int | None:
+    return None if bound is None else math.floor(_finite(bound))
 
 
 def attribute_values(attributes: Struct) -> dict[str, AttributeValue]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from exchange.core.changes import CampaignChange, CompanyChange
 from exchange.core.filters import FilterError
-from exchange.core.market import CampaignChange, CompanyChange, Market
+from exchange.core.market import Market
 from exchange.flow.ports import Mirror
 
 Change = CompanyChange | CampaignChange
@@ -14,7 +15,9 @@ Change = CompanyChange | CampaignChange
 class Announcer:
     """Applies changes to the market and passes them on."""
 
-    def __init__(self, market: Market, mirror: Mirror, on_unfit: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, market: Market, mirror: Mirror, on_unfit: Callable[[str, str], None]
+    ) -> None:
         self._market = market
         self._mirror = mirror
         self._on_unfit = on_unfit

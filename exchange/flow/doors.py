@@ -14,10 +14,25 @@ from exchange.flow.registry import Inbox, Registry
 class Doors(Protocol):
     """The exchange as the wire sees it. Every method may raise a `faults.Fault`."""
 
-    clock: Clock
-    market: Market
-    registry: Registry
-    inbox: Inbox
+    @property
+    def clock(self) -> Clock:
+        """Where the time comes from."""
+        ...
+
+    @property
+    def market(self) -> Market:
+        """The market this worker decides from."""
+        ...
+
+    @property
+    def registry(self) -> Registry:
+        """Accounts, keys, campaigns, resets."""
+        ...
+
+    @property
+    def inbox(self) -> Inbox:
+        """Delivered leads."""
+        ...
 
     async def ping(self, ping: Ping) -> Receipt:
         """Hold the auction for a ping; the receipt says offer, no_offer or refused."""
@@ -28,7 +43,13 @@ class Doors(Protocol):
         ...
 
     async def reject(
-        self, company_id: CompanyId, lead_id: LeadId, *, reason_code: str | None, text: str | None, note: str | None
+        self,
+        company_id: CompanyId,
+        lead_id: LeadId,
+        *,
+        reason_code: str | None,
+        text: str | None,
+        note: str | None,
     ) -> tuple[Rejected, Standing]:
         """Return a sold lead; the next ping is priced by the standing given back."""
         ...

@@ -68,7 +68,9 @@ class Unavailable(Fault):
         self.retry_after_s = retry_after_s
 
 
-def because(reason: Reason, *, field: str | None = None, details: dict[str, object] | None = None) -> Conflict:
+def because(
+    reason: Reason, *, field: str | None = None, details: dict[str, object] | None = None
+) -> Conflict:
     """A conflict for one of the numbered reasons."""
     return Conflict(reason.message, field=field, code=reason.code, details=details)
 

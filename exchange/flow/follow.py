@@ -142,8 +142,9 @@ class Following:
         for lead in await self._books.adopt(self._owner, stranded, ADOPT_LIMIT, SILENT_S):
             await self._posting.resume(lead)
         self._posting.stranded.difference_update(stranded)
-        while await self._books.close_windows(self._clock.now(), CLOSE_LIMIT) == CLOSE_LIMIT:
-            await asyncio.sleep(0)
+        more = True
+        while more:
+            more = await self._books.close_windows(self._clock.now(), CLOSE_LIMIT) == CLOSE_LIMIT
 
     async def _forever(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
         while True:

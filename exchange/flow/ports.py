@@ -14,8 +14,8 @@ from msgspec import Raw, Struct
 
 from exchange.core.auction import Candidate
 from exchange.core.cascade import Assignment, Turn
+from exchange.core.changes import CampaignChange, CompanyChange
 from exchange.core.lifecycle import State
-from exchange.core.market import CampaignChange, CompanyChange
 from exchange.core.model import (
     Campaign,
     CampaignId,
@@ -91,7 +91,7 @@ class PostResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All that decided one ping. Holds no contact data. ``timings_us`` are microseconds by stage."""
+    """All that decided one ping. No contact data. ``timings_us`` are microseconds by stage."""
 
     ping_id: PingId
     seller_id: SellerId
@@ -333,7 +333,14 @@ class Books(Protocol):
         """
         ...
 
-    async def finish(self, lead_id: LeadId, owner: str, answer: PostResult, states: Sequence[State], now: datetime) -> PostResult:
+    async def finish(
+        self,
+        lead_id: LeadId,
+        owner: str,
+        answer: PostResult,
+        states: Sequence[State],
+        now: datetime,
+    ) -> PostResult:
         """Close a lead with its answer; gives the answer that stands, this one or an earlier.
 
         Raises LostLead where another worker has taken the lead over and not finished it yet.
@@ -388,7 +395,8 @@ class Returns(Protocol):
     async def reject(self, request: RejectRequest) -> Rejected:
         """Return a lead, once; a repeat gives what the first gave.
 
-        Raises Conflict with the rule that refuses it, NotFound where this company took no such lead.
+        Raises Conflict with the rule that refuses it, NotFound where the company took no such
+        lead.
         """
         ...
 

@@ -46,7 +46,7 @@ from exchange.flow.ports import (
 )
 
 _DELIVERY_NAMESPACE: Final = UUID("5bb4b6f0-3b5e-4c0c-9a3f-6b1e8d1a7c11")
-"""Makes one delivery id of a lead and a company; a constant, so that every worker makes the same."""
+"""Makes one delivery id of a lead and a company; constant, so that all workers make the same."""
 
 POLL_S: Final = 0.05
 """How often a repeated post looks whether another worker has finished the first."""
@@ -123,7 +123,12 @@ class Posting:
             owner=self._owner,
             deadline_at=request.received_at + timedelta(seconds=self._terms.limit_s),
         )
-        standing = await self._books.claim(claim)
+        try:
+            standing = await self._books.claim(claim)
+        except BaseException:
+            # The seller hung up or the store was lost: the lead may be written down all the same.
+            self.stranded.add(lead_id)
+            raise
         if standing is not None:
             return await self._answer_again(request, standing)
         return await self._see_through(
@@ -225,7 +230,7 @@ class Posting:
         timed_out = False
         while True:
             assignments = waiting or next_assignments(lead.offer, run.turns, self._market.policy)
-            if not assignments or lead.contact is None and not waiting:
+            if not assignments or (lead.contact is None and not waiting):
                 break
             if self._clock.now() >= lead.deadline_at and not waiting:
                 timed_out = True
@@ -233,7 +238,8 @@ class Posting:
             reserved = bool(waiting)
             waiting = []
             await _all(self._turn(run, a, lead.contact, reserved) for a in assignments)
-        return await self._close(run, timed_out=timed_out)
+        untried = any(turn.reason is Reason.PROCESSING_LIMIT for turn in run.turns)
+        return await self._close(run, timed_out=timed_out or untried)
 
     async def _turn(
         self, run: _Run, assignment: Assignment, contact: Contact | None, reserved: bool
@@ -345,12 +351,14 @@ class Posting:
             lead.lead_id, self._owner, answer, run.states, self._clock.now()
         )
         if standing.status == "sold" and not lead.offer.test:
-            companies = [lead.offer.ranks[t.place].company_id for t in run.turns if t.result == "accepted"]
+            companies = [
+                lead.offer.ranks[t.place].company_id for t in run.turns if t.result == "accepted"
+            ]
             await self._remember_contact(lead, companies)
         return standing
 
     async def _remember_contact(self, lead: OpenLead, companies: list[CompanyId]) -> None:
-        """Note the sold contact in the fast store; `exchange rebuild` restores a note that failed."""
+        """Note the sold contact in the fast store; `exchange rebuild` restores a lost note."""
         try:
             await self._offers.saw(
                 lead.contact_keys,

@@ -82,7 +82,9 @@ class Registry(Protocol):
         """The holder of an API key; None if unknown or revoked."""
         ...
 
-    async def create_account(self, role: Role, name: str, *, prepaid: bool, now: datetime) -> tuple[Account, str]:
+    async def create_account(
+        self, role: Role, name: str, *, prepaid: bool, now: datetime
+    ) -> tuple[Account, str]:
         """A new seller or company, and its first API key in clear, shown this once."""
         ...
 
@@ -94,19 +96,27 @@ class Registry(Protocol):
         """One seller or company."""
         ...
 
-    async def set_active(self, role: Role, account_id: str, active: bool, now: datetime) -> Account | None:
+    async def set_active(
+        self, role: Role, account_id: str, active: bool, now: datetime
+    ) -> Account | None:
         """Block or unblock a seller or company."""
         ...
 
-    async def deposit(self, company_id: CompanyId, cents: int, key: str, now: datetime) -> Account | None:
-        """Add to a prepaid balance, once per ``key``. Raises Conflict for a key with other cents."""
+    async def deposit(
+        self, company_id: CompanyId, cents: int, key: str, now: datetime
+    ) -> Account | None:
+        """Add to a balance, once per ``key``. Raises Conflict for a key used with other cents."""
         ...
 
-    async def save_campaign(self, campaign: Campaign, *, create: bool, now: datetime) -> CampaignRecord | None:
+    async def save_campaign(
+        self, campaign: Campaign, *, create: bool, now: datetime
+    ) -> CampaignRecord | None:
         """Create or replace a campaign; None when replacing one that is not this company's."""
         ...
 
-    async def delete_campaign(self, campaign_id: CampaignId, company_id: CompanyId, now: datetime) -> bool:
+    async def delete_campaign(
+        self, campaign_id: CampaignId, company_id: CompanyId, now: datetime
+    ) -> bool:
         """Delete a campaign of a company; False if there is none. Open offers still stand."""
         ...
 
@@ -114,7 +124,9 @@ class Registry(Protocol):
         """One campaign."""
         ...
 
-    async def campaigns(self, company_id: CompanyId | None, after: str, limit: int) -> Sequence[CampaignRecord]:
+    async def campaigns(
+        self, company_id: CompanyId | None, after: str, limit: int
+    ) -> Sequence[CampaignRecord]:
         """Campaigns of a company (or all) in the order of their ids."""
         ...
 
@@ -123,7 +135,10 @@ class Registry(Protocol):
         ...
 
     async def ask_reset(self, company_id: CompanyId, now: datetime) -> Reset:
-        """Ask for a CRM reset (an open request is answered again). Raises Conflict where too early or too soon, NotFound for no such company."""
+        """Ask for a CRM reset; an open request is answered again.
+
+        Raises Conflict where it is too early or too soon, NotFound for no such company.
+        """
         ...
 
     async def approve_reset(self, reset_id: str, now: datetime) -> Reset | None:

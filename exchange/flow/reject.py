@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime
 
-from exchange.core.market import Market, window_of
+from exchange.core.changes import window_of
+from exchange.core.market import Market
 from exchange.core.model import CompanyId, LeadId
 from exchange.core.reasons import REJECTION_REASONS, Reason
 from exchange.core.rejection import CONFIDENT_PERCENT, Terms, classify

@@ -72,6 +72,10 @@ def _tell_bucket(row: Record) -> str:
     return f"company {row['company_id']} on {row['day']}: {', '.join(parts)}"
 
 
+def _with(there: bool) -> str:
+    return "with" if there else "without"
+
+
 _BOOK_CHECKS: Final[dict[str, Callable[[Record], str]]] = {
     "check_ledger_keys": lambda r: f"ledger key {r['key']} sums to {format_cents(r['cents'])}",
     "check_balances": lambda r: (
@@ -96,6 +100,21 @@ _BOOK_CHECKS: Final[dict[str, Callable[[Record], str]]] = {
     "check_double_sales": lambda r: (
         f"lead {r['lead_id']} leg {r['leg']} was sold {r['sales']} times"
     ),
+    "check_lead_states": lambda r: (
+        f"lead {r['id']}: state {r['state']}, its legs make {r['expected']}"
+    ),
+    "check_deliveries": lambda r: (
+        f"delivery {r['id']}: {r['state']}, {_with(r['sold'])} a sale and "
+        f"{_with(r['rejected'])} a CRM rejection"
+    ),
+    "check_sales": lambda r: (
+        f"sale {r['delivery_id']}: {r['state']}, {_with(r['returned'])} a rejection"
+    ),
+    "check_sale_entries": lambda r: (
+        f"ledger key {r['key']}: company {format_cents(r['company_entry'])} and seller "
+        f"{format_cents(r['seller_entry'])} should be {format_cents(r['company'])} and "
+        f"{format_cents(r['seller'])}"
+    ),
 }
 
 
@@ -103,10 +122,19 @@ async def _check_mirror(
     snapshots: Snapshots, mirror: RedisMirror, now: datetime, first_day: date
 ) -> list[str]:
     """Compare every company's figures; those that differ are looked at again, as markets move."""
+    # Looked for first, as a company is in the books before it is in the fast store.
+    mirrored = await mirror.companies()
     suspects = None
     findings: list[str] = []
+    unknown: list[str] = []
     for _ in range(SETTLE_TRIES):
         wholes = await snapshots.companies(first_day, now, suspects)
+        if suspects is None:
+            strangers = mirrored - {whole.company_id for whole in wholes}
+            unknown = [
+                f"company {stranger} in the fast store is not in the books"
+                for stranger in sorted(strangers)
+            ]
         findings, suspects = [], []
         for whole in wholes:
             expected = figures_of(whole, msgspec.json.encode)
@@ -119,9 +147,9 @@ async def _check_mirror(
                 suspects.append(whole.company_id)
                 findings.append(_tell_difference(whole.company_id, held, expected))
         if not suspects:
-            return []
+            break
         await asyncio.sleep(SETTLE_PAUSE_S)
-    return findings
+    return unknown + findings
 
 
 def _is_past(field: str, first_day: date, now: datetime) -> bool:

@@ -6,9 +6,8 @@ Must not know what is stored. Every statement has a deadline; a store that is aw
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any, Final
 

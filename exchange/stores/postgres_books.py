@@ -12,9 +12,9 @@ from typing import Any, Final, cast
 import msgspec
 
 from exchange.core.cascade import Assignment, Result, Turn
+from exchange.core.changes import CompanyChange
 from exchange.core.hours import period_bounds
 from exchange.core.lifecycle import State, combine
-from exchange.core.market import CompanyChange
 from exchange.core.model import LeadId, Offer, PingId, SellerId
 from exchange.core.reasons import Reason
 from exchange.flow.faults import LostLead
@@ -158,8 +158,13 @@ class PostgresBooks:
                 ended = [(leg, s) for leg, s in enumerate(states) if s in _CLOSED_HERE]
                 if ended:
                     await connection.execute(
-                        QUERIES["finish_legs"], lead_id, [leg for leg, _ in ended], [s for _, s in ended]
+                        QUERIES["finish_legs"],
+                        lead_id,
+                        [leg for leg, _ in ended],
+                        [s for _, s in ended],
                     )
+                # A leg sold early may have been rejected, or become final, since.
+                await set_lead_state(connection, lead_id)
         if written is not None:
             return answer
         status = await self.status(lead_id)

@@ -41,7 +41,9 @@ class Migration(NamedTuple):
 def read_migrations() -> list[Migration]:
     """The migrations this version has, in order."""
     found = []
-    for entry in sorted(files("exchange.stores").joinpath("migrations").iterdir(), key=lambda e: e.name):
+    for entry in sorted(
+        files("exchange.stores").joinpath("migrations").iterdir(), key=lambda e: e.name
+    ):
         if entry.name.endswith(".sql"):
             number, _, name = entry.name.removesuffix(".sql").partition("_")
             found.append(Migration(int(number), name, entry.read_text()))
@@ -66,7 +68,9 @@ async def migrate(postgres: Postgres) -> list[str]:
                     f"the database has migration {row['number']}, which this version does not know"
                 )
             if migration.checksum != row["checksum"]:
-                raise MigrationError(f"migration {migration.number} was changed after it was applied")
+                raise MigrationError(
+                    f"migration {migration.number} was changed after it was applied"
+                )
         for migration in sorted(wanted.values()):
             await connection.execute(migration.statements)
             await connection.execute(

@@ -7,6 +7,7 @@ its offer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from datetime import datetime
 from typing import Final
@@ -51,10 +52,8 @@ class PostgresReceipts:
         self._stopping = True
         self._wake.set()
         if self._task is not None:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._task, 3)
-            except TimeoutError:
-                pass
 
     def keep(self, receipt: Receipt) -> None:
         """Queue a receipt for writing."""
@@ -87,7 +86,7 @@ class PostgresReceipts:
 
     async def flush(self) -> None:
         """Wait until everything queued so far is written."""
-        while self._waiting or self._writing:
+        while self._waiting or self._writing:  # noqa: ASYNC110 - for tests and the demo alone
             await asyncio.sleep(PAUSE_S)
 
     async def _write_on(self) -> None:

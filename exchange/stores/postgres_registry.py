@@ -1,4 +1,4 @@
-"""Accounts, keys, campaigns, deposits and resets in PostgreSQL. Implements `flow.registry.Registry`.
+"""Accounts, keys, campaigns, deposits and resets. Implements `flow.registry.Registry`.
 
 A change of a campaign or company is announced before the method returns.
 """
@@ -15,7 +15,8 @@ from typing import Any, Final
 import msgspec
 from uuid_utils import uuid7
 
-from exchange.core.market import CampaignChange, CompanyChange, window_of
+from exchange.core.changes import CampaignChange, CompanyChange, window_of
+from exchange.core.hours import period_bounds
 from exchange.core.model import Campaign, CampaignId, CompanyId, Policy
 from exchange.core.money import format_cents
 from exchange.core.reasons import Reason
@@ -54,7 +55,11 @@ class PostgresRegistry:
     """Who and what is registered."""
 
     def __init__(
-        self, postgres: Postgres, policy: Policy, announce: Announce, today: Callable[[datetime], date],
+        self,
+        postgres: Postgres,
+        policy: Policy,
+        announce: Announce,
+        today: Callable[[datetime], date],
         monotonic: Callable[[], float],
     ) -> None:
         self._postgres = postgres
@@ -89,7 +94,7 @@ class PostgresRegistry:
             await connection.execute(QUERIES["add_key"], hashed, "operator", "operator", now)
 
     async def issue_key(self, role: Role, subject_id: str, now: datetime) -> str:
-        """A further API key for an account, shown this once. Raises NotFound for no such account."""
+        """A further API key for an account, shown this once. Raises NotFound for no account."""
         if role != "operator" and await self.account(role, subject_id) is None:
             raise NotFound(f"there is no {role} {subject_id}")
         key = make_key(role)
@@ -134,7 +139,9 @@ class PostgresRegistry:
         row = await self._postgres.row("company" if role == "company" else "seller", account_id)
         return None if row is None else _account(role, row)
 
-    async def set_active(self, role: Role, account_id: str, active: bool, now: datetime) -> Account | None:
+    async def set_active(
+        self, role: Role, account_id: str, active: bool, now: datetime
+    ) -> Account | None:
         """Block or unblock a seller or company."""
         query = "set_company_active" if role == "company" else "set_seller_active"
         row = await self._postgres.row(query, account_id, active)
@@ -152,7 +159,9 @@ class PostgresRegistry:
         async with self._postgres.connection() as connection, connection.transaction():
             if await connection.fetchrow(QUERIES["lock_company"], company_id) is None:
                 return None
-            added = await connection.fetchval(QUERIES["add_ledger_entry"], entry, account, cents, now)
+            added = await connection.fetchval(
+                QUERIES["add_ledger_entry"], entry, account, cents, now
+            )
             if added is None:
                 before = await connection.fetchval(QUERIES["ledger_entry"], entry, account)
                 if before != cents:
@@ -185,6 +194,17 @@ class PostgresRegistry:
                 return None
             # Caps may have changed: what was used of them is counted anew from the deliveries.
             await connection.execute(QUERIES["forget_usage"], campaign.campaign_id)
+            bounds = [
+                period_bounds(cap.period, campaign.schedule.timezone, now) for cap in campaign.caps
+            ]
+            await connection.execute(
+                QUERIES["keep_usage"],
+                campaign.company_id,
+                campaign.campaign_id,
+                [cap.period for cap in campaign.caps],
+                [start for start, _ in bounds],
+                [end for _, end in bounds],
+            )
             await connection.execute(QUERIES["add_balance"], campaign.company_id, 0)
         change = CampaignChange(
             campaign_id=campaign.campaign_id, version=row["version"], campaign=campaign

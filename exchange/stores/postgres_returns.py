@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 from uuid_utils import uuid7
 
+from exchange.core.model import Policy
 from exchange.core.reasons import Reason
 from exchange.core.rejection import judge
 from exchange.core.standing import window_start
-from exchange.core.model import Policy
 from exchange.flow.faults import NotFound, because
 from exchange.flow.ports import Rejected, RejectRequest
 from exchange.stores.postgres import QUERIES, Postgres, Record
@@ -31,6 +31,9 @@ class PostgresReturns:
     async def reject(self, request: RejectRequest) -> Rejected:
         """Return a lead, once; a repeat gives what the first gave."""
         async with self._postgres.connection() as connection, connection.transaction():
+            # The lead first, as a post does: so neither waits for the other for ever, and the
+            # lead's state is computed from legs that stand still.
+            await connection.execute(QUERIES["lock_lead"], request.lead_id)
             sale = await connection.fetchrow(
                 QUERIES["lock_sale"], request.lead_id, request.company_id
             )

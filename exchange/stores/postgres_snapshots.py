@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 import msgspec
 
-from exchange.core.market import CampaignChange, CompanyChange
+from exchange.core.changes import CampaignChange, CompanyChange
 from exchange.core.model import Campaign, CompanyId
 from exchange.stores.postgres import Postgres
 from exchange.stores.postgres_books import decode_change

@@ -56,7 +56,7 @@ update lead set owner = $1
 where id in (
     select l.id from lead l left join worker w on w.id = l.owner
     where l.finished_at is null
-      and (l.id = any($4::text[]) or (
+      and ((l.owner = $1 and l.id = any($4::text[])) or (
           l.owner <> $1
           and (w.id is null or w.seen_at < clock_timestamp() - make_interval(secs => $3))))
     order by l.id
@@ -159,6 +159,9 @@ returning version
 -- name: forget_usage
 delete from usage where campaign_id = $1
 
+-- name: keep_usage
+select keep_usage($1, $2, $3, $4, $5)
+
 -- name: campaign
 select body, version, created_at, updated_at from campaign where id = $1 and not deleted
 
@@ -193,6 +196,9 @@ where d.company_id = $1 and d.state = 'accepted' and d.lead_id > $2
   and ($4::text is null or d.lead_id = $4)
 order by d.lead_id limit $3
 
+-- name: lock_lead
+select 1 from lead where id = $1 for update
+
 -- name: lock_sale
 select s.delivery_id, s.lead_id, s.leg, s.charged, s.seller_id, s.day, s.era, s.state,
        s.window_closes_at
@@ -221,8 +227,9 @@ select day, era, assigned, manual, crm from bucket where company_id = $1 and day
 
 -- name: close_windows
 with closing as (
-    select delivery_id from sale where state = 'sold' and window_closes_at <= $1
-    order by window_closes_at limit $2 for update skip locked
+    select s.delivery_id from sale s join lead l on l.id = s.lead_id
+    where s.state = 'sold' and s.window_closes_at <= $1
+    order by s.window_closes_at limit $2 for update of l, s skip locked
 ), closed as (
     update sale set state = 'final' from closing
     where sale.delivery_id = closing.delivery_id returning sale.lead_id, sale.leg
@@ -338,6 +345,53 @@ limit 20
 
 -- name: check_double_sales
 select lead_id, leg, count(*) as sales from sale group by lead_id, leg having count(*) > 1 limit 20
+
+-- name: check_lead_states
+with legs as (
+    select lead_id, array_agg(state) as states from leg group by lead_id
+), expected as (
+    select lead_id, (
+        select state from unnest(array['delivering', 'received', 'sold', 'final', 'rejected',
+                                       'timed_out', 'invalid', 'unsold']) with ordinality
+            as precedence (state, place)
+        where state = any(states) order by place limit 1) as state
+    from legs
+)
+select l.id, l.state, coalesce(e.state, 'nothing') as expected
+from lead l left join expected e on e.lead_id = l.id
+where l.finished_at is not null and l.state is distinct from e.state limit 20
+
+-- name: check_deliveries
+select d.id, d.state, s.delivery_id is not null as sold, r.id is not null as rejected
+from delivery d
+left join sale s on s.delivery_id = d.id
+left join rejection r on r.delivery_id = d.id and r.kind = 'crm'
+where not d.test
+  and ((d.state = 'accepted') <> (s.delivery_id is not null)
+    or (d.state in ('failed', 'unclear')) <> (r.id is not null))
+limit 20
+
+-- name: check_sales
+select s.delivery_id, s.state, r.id is not null as returned
+from sale s left join rejection r on r.delivery_id = s.delivery_id and r.kind = 'manual'
+where (s.state = 'rejected') <> (r.id is not null) limit 20
+
+-- name: check_sale_entries
+with due as (
+    select 'sale:' || delivery_id as key, company_id, seller_id, -charged as company,
+           seller_cents as seller
+    from sale
+    union all
+    select 'rejection:' || r.id, s.company_id, s.seller_id, s.charged, -s.seller_cents
+    from rejection r join sale s on s.delivery_id = r.delivery_id
+    where r.kind = 'manual'
+)
+select due.key, due.company, due.seller, coalesce(c.cents, 0) as company_entry,
+       coalesce(p.cents, 0) as seller_entry
+from due
+left join ledger_entry c on c.key = due.key and c.account = 'company:' || due.company_id
+left join ledger_entry p on p.key = due.key and p.account = 'seller:' || due.seller_id
+where c.cents is distinct from due.company or p.cents is distinct from due.seller limit 20
 
 -- name: check_counts
 select (select count(*) from lead) as leads,

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from exchange.core.market import CompanyChange
+from exchange.core.changes import CompanyChange
 from exchange.flow.ports import Snapshots
 from exchange.stores.postgres import Postgres
 from exchange.stores.redis_mirror import RedisMirror

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from redis.asyncio import Redis
 
-from exchange.core.market import BucketChange, CampaignChange, CompanyChange, UsageChange
+from exchange.core.changes import BucketChange, CampaignChange, CompanyChange, UsageChange
 from exchange.core.model import CompanyId
 from exchange.flow.faults import Unavailable
 from exchange.stores.redis_client import away_as_unavailable
@@ -23,6 +23,7 @@ CHANNEL: Final = "market"
 _COMPANY: Final = b"c"
 _CAMPAIGN: Final = b"k"
 _HEAD: Final = "head"
+_WHOLE: Final = b"whole"
 
 Change = CompanyChange | CampaignChange
 
@@ -89,7 +90,11 @@ class RedisMirror:
                 pipe.hgetall(usage_key(company_id))
                 window, usage = await pipe.execute()
         both = {**window, **usage}
-        return {field.decode(): value.decode().partition("|")[2] for field, value in both.items()}
+        return {
+            field.decode(): value.decode().partition("|")[2]
+            for field, value in both.items()
+            if field != _WHOLE
+        }
 
     async def forget(self, company_id: CompanyId) -> None:
         """Delete a company's copy, before it is written whole."""

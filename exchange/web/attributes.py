@@ -17,6 +17,9 @@ from exchange.flow.faults import Invalid
 from exchange.web.bodies import decode
 from exchange.web.wire import LARGEST_INTEGER
 
+_PLACES: Final = ("", "attributes")
+"""Where a ping may not have a field of contact data."""
+
 _CONTACT_NAMES: Final = frozenset(name.replace("_", "") for name in CONTACT_FIELDS)
 
 # Digits that are no phone number, however long: ids of clicks and consents, times, addresses of
@@ -42,7 +45,7 @@ class AttributesReader:
         self._unbounded = tuple(
             name
             for name, spec in specs
-            if spec.kind == "integer" and (spec.min is None or spec.max is None)
+            if spec.kind in ("integer", "decimal") and (spec.min is None or spec.max is None)
         )
 
     def read(self, raw: Raw, *, is_form: bool) -> Struct:
@@ -77,9 +80,6 @@ def refuse_contact_fields(fault: Invalid) -> Invalid:
     head, _, name = fault.field.rpartition(".")
     folded = re.sub(r"[^a-z]", "", name.lower())
     return contact_in_clear(fault.field) if head in _PLACES and folded in _CONTACT_NAMES else fault
-
-
-_PLACES: Final = ("", "attributes")
 
 
 def contact_in_clear(field: str) -> Invalid:

@@ -40,6 +40,9 @@ async def read_bytes(request: BaseRequest, max_bytes: int, timeout_s: float) -> 
                 raise _too_large(max_bytes)
             return body if content.at_eof() else body + await _read_rest(content, max_bytes)
         async with asyncio.timeout(timeout_s):
+            if request.headers.get("Expect", "").lower() == "100-continue":
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                request.writer.output_size = 0
             return await _read_rest(content, max_bytes)
     except TimeoutError:
         raise TooSlow(f"The body did not arrive within {timeout_s:g} seconds.") from None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cache
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -69,15 +68,32 @@ class WebLimits(Struct, frozen=True, kw_only=True):
 class Site:
     """What stays the same from call to call: the doors, the bounds, the verticals' readers."""
 
-    def __init__(self, doors: Doors, limits: WebLimits, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        doors: Doors,
+        limits: WebLimits,
+        metrics: Metrics,
+        *,
+        calls: tuple[str, ...],
+        build_document: Callable[[], bytes],
+    ) -> None:
         self.doors = doors
         self.limits = limits
         self.metrics = metrics
         self.draining = False
+        self.calls = calls
+        self._build_document = build_document
+        self._document: bytes | None = None
         self.readers = {
             name: AttributesReader(vertical) for name, vertical in doors.market.verticals.items()
         }
         self.attribute_kinds = _merge_kinds(doors.market.verticals)
+
+    def document(self) -> bytes:
+        """The OpenAPI document, built when first asked for."""
+        if self._document is None:
+            self._document = self._build_document()
+        return self._document
 
     def reader(self, vertical: str) -> AttributesReader:
         """The reader of a vertical's attributes. Raises Invalid for an unknown vertical."""
@@ -173,7 +189,7 @@ class Call:
     def read(self, kind: type[T]) -> T:
         """Decode the JSON body."""
         check_text(self.body, self.site.limits.max_json_depth)
-        return decode(decoder_of(kind, strict=True), self.body)
+        return decode(decoder_of(kind), self.body)
 
     def id(self, name: str) -> str:
         """An id from the path. Raises NotFound for what cannot be one."""
@@ -208,10 +224,15 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-@cache
-def decoder_of(kind: Any, *, strict: bool) -> msgspec.json.Decoder[Any]:
+_DECODERS: Final[dict[tuple[Any, bool], msgspec.json.Decoder[Any]]] = {}
+
+
+def decoder_of(kind: type[T], *, strict: bool = True) -> msgspec.json.Decoder[T]:
     """The one decoder of a body's type; the one that is not strict reads texts as values."""
-    return msgspec.json.Decoder(kind, strict=strict)
+    decoder = _DECODERS.get((kind, strict))
+    if decoder is None:
+        decoder = _DECODERS[kind, strict] = msgspec.json.Decoder(kind, strict=strict)
+    return decoder
 
 
 def idempotency_key(headers: Mapping[str, str], default: str | None) -> str | None:
@@ -222,5 +243,3 @@ def idempotency_key(headers: Mapping[str, str], default: str | None) -> str | No
     if not re.fullmatch(r"[\x21-\x7e]{1,200}", key):
         raise Invalid("Idempotency-Key takes 1 to 200 visible characters.", field="Idempotency-Key")
     return key
-
-

@@ -27,7 +27,7 @@ from exchange.core.money import BASIS_POINTS, MoneyError, parse_signed_cents
 from exchange.flow.faults import Invalid
 from exchange.flow.registry import CampaignRecord
 from exchange.web.wire import LARGEST_INTEGER, cents, dollars
-from exchange.web.wire_market import (
+from exchange.web.wire_campaigns import (
     BidBody,
     CampaignAnswer,
     CampaignBody,
@@ -41,16 +41,17 @@ from exchange.web.wire_market import (
 
 _DAYS: Final[tuple[Day, ...]] = get_args(Day)
 _MAX_FACTOR: Final = 10
+_DEFAULTS: Final = DeliveryTarget(kind="inbox")
 
 
 def read_campaign(
     body: CampaignBody, campaign_id: CampaignId, company_id: CompanyId, max_buyers: int
 ) -> Campaign:
     """Read a campaign's body. Raises Invalid with the field named."""
-    if body.active is not None and body.status is not None:
-        if body.active != (body.status == "active"):
-            raise Invalid("active contradicts status.", field="active")
-    active = body.active if body.active is not None else body.status != "paused"
+    paused = body.status == "paused"
+    if body.active is not None and body.status is not None and body.active == paused:
+        raise Invalid("active contradicts status.", field="active")
+    active = body.active if body.active is not None else not paused
     _check_numbers(body.filter, "filter")
     return Campaign(
         campaign_id=campaign_id,
@@ -183,7 +184,7 @@ def _read_target(body: DeliveryBody, path: str) -> DeliveryTarget:
     if body.kind == "inbox":
         if body.url is not None:
             raise Invalid(f"{field} does not belong to an inbox.", field=field)
-        return DeliveryTarget(kind="inbox", timeout_ms=body.timeout_ms, attempts=body.attempts)
+        return _target(body)
     if body.url is None:
         raise Invalid(f"{field} is missing.", field=field, code="missing_field")
     try:
@@ -195,8 +196,15 @@ def _read_target(body: DeliveryBody, path: str) -> DeliveryTarget:
         raise Invalid(f"{field} must be an http or https URL.", field=field)
     if "@" in parts.netloc:
         raise Invalid(f"{field} must not carry a user or password.", field=field)
+    return _target(body)
+
+
+def _target(body: DeliveryBody) -> DeliveryTarget:
     return DeliveryTarget(
-        kind="http", url=body.url, timeout_ms=body.timeout_ms, attempts=body.attempts
+        kind=body.kind,
+        url=body.url,
+        timeout_ms=_DEFAULTS.timeout_ms if body.timeout_ms is None else body.timeout_ms,
+        attempts=_DEFAULTS.attempts if body.attempts is None else body.attempts,
     )
 
 
@@ -269,5 +277,8 @@ def _clock(minute: int) -> str:
 
 def _show_target(target: DeliveryTarget) -> DeliveryBody:
     return DeliveryBody(
-        kind=target.kind, url=target.url, timeout_ms=target.timeout_ms, attempts=target.attempts
+        kind=target.kind,
+        url=target.url,
+        timeout_ms=None if target.timeout_ms == _DEFAULTS.timeout_ms else target.timeout_ms,
+        attempts=None if target.attempts == _DEFAULTS.attempts else target.attempts,
     )

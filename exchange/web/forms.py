@@ -81,8 +81,8 @@ def _put(tree: dict[str, Any], path: list[str], value: str) -> None:
 
 def read_value(text: str, kind: Kind | None) -> AttributeValue:
     """Read a form's text as a vertical's attribute; text it stays where it does not fit."""
-    if kind == "integer" and _INTEGER.fullmatch(text) and abs(int(text)) <= LARGEST_INTEGER:
-        return int(text)
+    if kind in ("integer", "decimal") and _INTEGER.fullmatch(text):
+        return int(text) if abs(int(text)) <= LARGEST_INTEGER else text
     if kind == "decimal" and _DECIMAL.fullmatch(text):
         return float(text)
     if kind == "boolean":

@@ -11,13 +11,11 @@ from exchange.core.verticals import STATES, AttributeSpec, Vertical
 from exchange.flow.ports import Rejected
 from exchange.flow.registry import Account, DeliveredLead, Reset
 from exchange.web.wire import dollars, give_reason
-from exchange.web.wire_market import (
+from exchange.web.wire_accounts import (
     AttributeAnswer,
     CompanyAnswer,
     CrmAnswer,
     DayAnswer,
-    LeadAnswer,
-    RejectionAnswer,
     ResetAnswer,
     SellerAnswer,
     StandingAnswer,
@@ -25,6 +23,7 @@ from exchange.web.wire_market import (
     StandingWindow,
     VerticalAnswer,
 )
+from exchange.web.wire_leads import LeadAnswer, RejectionAnswer
 
 _HUNDRED_DOLLARS_CENTS = 100_00
 
@@ -91,7 +90,6 @@ def show_rejection(rejected: Rejected, standing: Standing, policy: Policy) -> Re
         category=rejected.reason.category,
         reason=rejected.reason.code,
         value=dollars(rejected.value_cents),
-        rejected_at=rejected.rejected_at,
         standing=show_standing(standing, policy),
     )
 

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from exchange.core.reasons import Reason
-from exchange.flow.ports import PostResult, Receipt
+from exchange.flow.ports import Receipt
 
 C = TypeVar("C", Counter, Histogram)
 
@@ -54,6 +54,9 @@ class Metrics:
         self._incidents = Counter(
             "exchange_http_incidents", "Unexpected failures", ("route",), registry=r
         )
+        self._broken = Counter(
+            "exchange_http_broken", "Connections that broke outside a call", registry=r
+        )
         self.in_flight = Gauge("exchange_http_in_flight", "Requests being answered", registry=r)
         self._children: dict[tuple[object, ...], Counter | Histogram] = {}
 
@@ -72,10 +75,6 @@ class Metrics:
         """Count a post by its status: sold, unsold, refused, expired."""
         self._child(self._posts, status).inc()
 
-    def count_post_result(self, result: PostResult) -> None:
-        """Count a post that was carried out."""
-        self.count_post(result.status)
-
     def count_rejection(self, category: str) -> None:
         """Count an accepted rejection by its category."""
         self._child(self._rejections, category).inc()
@@ -92,6 +91,10 @@ class Metrics:
     def count_incident(self, route: str) -> None:
         """Count an unexpected failure."""
         self._child(self._incidents, route).inc()
+
+    def count_broken(self) -> None:
+        """Count a connection that broke outside a call."""
+        self._broken.inc()
 
     def write(self) -> bytes:
         """Write all metrics in Prometheus' text format."""

@@ -12,14 +12,14 @@ from msgspec.structs import fields
 from uuid_utils import uuid7
 
 from exchange.core.auction import Candidate
-from exchange.core.model import Ping, PingId, SellerId
+from exchange.core.model import Ping, PingId
 from exchange.core.money import percent_hundredths
 from exchange.core.reasons import Reason
 from exchange.flow.faults import Invalid
 from exchange.flow.ports import Receipt
 from exchange.web.attributes import refuse_contact_data, refuse_contact_fields
 from exchange.web.bodies import check_text, decode
-from exchange.web.calls import Call, Site, WebLimits, decoder_of
+from exchange.web.calls import Call, WebLimits, decoder_of
 from exchange.web.contacts import contact_keys
 from exchange.web.forms import to_json
 from exchange.web.wire import (
@@ -34,7 +34,7 @@ from exchange.web.wire import (
     dollars,
     give_reason,
 )
-from exchange.web.wire_market import CandidateAnswer, SellerReceipt, WholeReceipt
+from exchange.web.wire_leads import CandidateAnswer, SellerReceipt, WholeReceipt
 
 _OWN_FIELDS = frozenset(field.name for field in fields(PingBody))
 
@@ -77,13 +77,9 @@ def read_ping(call: Call, now: datetime) -> Ping:
 def _decode(call: Call) -> PingBody:
     if not call.is_form:
         return call.read(PingBody)
-    text = to_json(call.body, _OWN_FIELDS, _attribute_names(call.site))
+    text = to_json(call.body, _OWN_FIELDS, call.site.attribute_kinds)
     check_text(text, call.site.limits.max_json_depth)
     return decode(decoder_of(PingBody, strict=False), text)
-
-
-def _attribute_names(site: Site) -> frozenset[str]:
-    return frozenset(site.attribute_kinds)
 
 
 def _is_url(text: str) -> bool:

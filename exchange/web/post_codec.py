@@ -125,7 +125,6 @@ def answer_post(result: PostResult) -> PostAnswer:
         status=result.status,
         lead_id=result.lead_id,
         price=dollars(result.price_cents or 0) if sold else None,
-        currency="USD" if sold else None,
         legs=tuple(_leg(leg) for leg in result.legs),
         reason=give_reason(result.reason, with_category=True)
         if result.reason is not None

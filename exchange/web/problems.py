@@ -18,7 +18,16 @@ class WireFault(Fault):
     """A fault of the request's form rather than of its content."""
 
     status = 400
-    headers: dict[str, str] = {}
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        headers: dict[str, str] | None = None,
+        details: dict[str, object] | None = None,
+    ) -> None:
+        super().__init__(message, details=details)
+        self.headers = headers or {}
 
 
 class Malformed(WireFault):
@@ -32,7 +41,9 @@ class Unauthenticated(WireFault):
 
     code = "unauthenticated"
     status = 401
-    headers = {"WWW-Authenticate": 'Bearer realm="exchange"'}
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"WWW-Authenticate": 'Bearer realm="exchange"'})
 
 
 class WrongMethod(WireFault):
@@ -42,8 +53,7 @@ class WrongMethod(WireFault):
     status = 405
 
     def __init__(self, message: str, *, allow: str) -> None:
-        super().__init__(message)
-        self.headers = {"Allow": allow}
+        super().__init__(message, headers={"Allow": allow})
 
 
 class TooSlow(WireFault):

@@ -44,6 +44,14 @@ def cents(amount: Decimal, field: str) -> int:
         raise Invalid(f"{field} {error}", field=field) from None
 
 
+class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A body: what it does not know it refuses."""
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """An answer."""
+
+
 class ContactHashes(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """SHA-256 in hex of the phone in E.164 and of the email trimmed and in lower case."""
 
@@ -58,12 +66,8 @@ class PingBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attributes: Raw
     contact_hashes: ContactHashes = ContactHashes()
     captured_at: Moment | None = None
-    source: Annotated[
-        dict[Key, Annotated[str, Meta(max_length=100)]], Meta(max_length=10)
-    ] = {}
-    consent: Annotated[
-        dict[Key, Annotated[str, Meta(max_length=500)]], Meta(max_length=10)
-    ] = {}
+    source: Annotated[dict[Key, Annotated[str, Meta(max_length=100)]], Meta(max_length=10)] = {}
+    consent: Annotated[dict[Key, Annotated[str, Meta(max_length=500)]], Meta(max_length=10)] = {}
     max_buyers: Annotated[int, Meta(ge=1)] = 1
     min_price: Decimal = Decimal(0)
     timeout_ms: Annotated[int, Meta(ge=1)] | None = None
@@ -95,10 +99,11 @@ class LegPrice(Struct, frozen=True, kw_only=True):
     price: Decimal
 
 
-class OfferAnswer(Struct, frozen=True, kw_only=True, tag_field="status", tag="offer"):
+class OfferAnswer(Struct, frozen=True, kw_only=True):
     """A binding price, good until ``expires_at``."""
 
     ping_id: str
+    status: Literal["offer"] = "offer"
     price: Decimal
     currency: Literal["USD"] = "USD"
     mode: Literal["exclusive", "shared"]
@@ -106,18 +111,20 @@ class OfferAnswer(Struct, frozen=True, kw_only=True, tag_field="status", tag="of
     expires_at: datetime
 
 
-class NoOfferAnswer(Struct, frozen=True, kw_only=True, tag_field="status", tag="no_offer"):
+class NoOfferAnswer(Struct, frozen=True, kw_only=True):
     """Nobody bids; ``reasons`` counts the campaigns by their reason."""
 
     ping_id: str
+    status: Literal["no_offer"] = "no_offer"
     reason: ReasonAnswer
     reasons: dict[str, int]
 
 
-class RefusedAnswer(Struct, frozen=True, kw_only=True, tag_field="status", tag="refused"):
+class RefusedAnswer(Struct, frozen=True, kw_only=True):
     """The lead is not taken at all."""
 
     ping_id: str
+    status: Literal["refused"] = "refused"
     reason: ReasonAnswer
 
 
@@ -162,7 +169,6 @@ class PostAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: Literal["sold", "unsold", "refused"]
     lead_id: str
     price: Decimal | None = None
-    currency: Literal["USD"] | None = None
     reason: ReasonAnswer | None = None
     legs: tuple[LegAnswer, ...] = ()
 

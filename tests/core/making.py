@@ -9,13 +9,8 @@ from typing import Any
 
 import msgspec
 
-from exchange.core.market import (
-    BucketChange,
-    CampaignChange,
-    CompanyChange,
-    Market,
-    UsageChange,
-)
+from exchange.core.changes import BucketChange, CampaignChange, CompanyChange, UsageChange
+from exchange.core.market import Market
 from exchange.core.model import (
     Bid,
     Campaign,

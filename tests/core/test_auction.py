@@ -255,6 +255,11 @@ def test_no_company_stands_in_line_twice(bids: list[BidEntry], max_buyers: int) 
     assert len({bid.company_id for bid in ranks}) == len(ranks)
 
 
+def test_a_company_of_the_first_round_does_not_stand_in_line_again_behind_it() -> None:
+    bids = [entry("a", 20, company_id="x", first_look=True), entry("b", 90, company_id="x")]
+    assert names(hold(bids, 1).ranks) == ["a"]
+
+
 class TestFirstLook:
     """Premium leads go to qualified companies first; the rest only if these leave it unsold."""
 

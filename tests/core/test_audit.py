@@ -1,12 +1,14 @@
 """From a receipt and the rules anyone can recompute the winner (rules: §7)."""
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
 from msgspec.structs import replace
 
-from exchange.core.audit import AuditError, explain, explain_receipt, recompute
 from exchange.core.auction import Candidate, Decision, decide
+from exchange.core.audit import AuditError, Limits, explain, explain_receipt, recompute
+from exchange.core.changes import BucketChange
 from exchange.core.model import Bid, CampaignId, CompanyId, Condition, PingId, Policy
 from exchange.core.reasons import Reason
 from tests.core.making import DRAW_KEY, NOW, campaign, company, market, ping, rated, solar
@@ -17,40 +19,76 @@ NAMES = {CompanyId("sunny"): "Sunny Roofs", CompanyId("acme"): "Acme"}
 PRICES = st.integers(1_00, 9_00)  # few and small, so that many are equal
 
 
-@st.composite
-def decisions(draw: st.DrawFn) -> tuple[Decision, int]:
-    """What comes of a random ping on a random market, and how many may buy."""
-    companies = [f"co{i}" for i in range(draw(st.integers(1, 4)))]
-    told = [
-        company(
-            name,
-            rated(
-                10_000_00,
-                manual=draw(st.sampled_from([0, 0, 100_00, 500_00, 850_00])),
-                crm=draw(st.sampled_from([0, 0, 320_00, 1_240_00])),
-            ),
-        )
-        for name in companies
-    ]
-    bids = st.builds(
+RATED = st.builds(
+    lambda manual, crm: rated(10_000_00, manual=manual, crm=crm),
+    st.sampled_from([0, 0, 100_00, 500_00, 850_00]),
+    st.sampled_from([0, 0, 320_00, 1_240_00]),
+)
+BIDS = st.tuples(
+    st.integers(0, 3),  # the company
+    st.builds(
         Bid,
         exclusive_cents=st.none() | PRICES,
         shared_cents=st.dictionaries(st.integers(2, 3), PRICES, max_size=2),
+    ),
+)
+
+
+class Held(Struct, frozen=True):
+    """An auction that was held, with what an auditor knows of it."""
+
+    decision: Decision
+    max_buyers: int
+    limits: Limits
+
+    def audit(self, candidates: tuple[Candidate, ...]) -> tuple[CampaignId, ...]:
+        return recompute(candidates, max_buyers=self.max_buyers, limits=self.limits)
+
+
+def hold(
+    rates: list[BucketChange],
+    bids: list[tuple[int, Bid]],
+    max_buyers: int,
+    min_price_cents: int,
+    ping_no: int,
+    premium: bool,
+    rank_only: bool,
+) -> Held:
+    vertical = PREMIUM if premium else PLAIN
+    policy = Policy(rectify="rank_only" if rank_only else "rank_and_charge")
+    made = market(
+        [campaign(f"c{i}", f"co{co}", bid=bid) for i, (co, bid) in enumerate(bids)],
+        [company(f"co{i}", bucket) for i, bucket in enumerate(rates)],
+        policy,
+        vertical,
     )
-    campaigns = [
-        campaign(f"c{i}", draw(st.sampled_from(companies)), bid=draw(bids))
-        for i in range(draw(st.integers(0, 7)))
-    ]
-    policy = Policy(rectify=draw(st.sampled_from(["rank_and_charge", "rank_only"])))
-    vertical = draw(st.sampled_from([PLAIN, PREMIUM]))
-    max_buyers = draw(st.integers(1, 3))
     one = ping(
         vertical,
-        ping_id=PingId(f"p-{draw(st.integers(0, 99))}"),
+        ping_id=PingId(f"p-{ping_no}"),
         max_buyers=max_buyers,
-        min_price_cents=draw(st.sampled_from([0, 3_00])),
+        min_price_cents=min_price_cents,
     )
-    return decide(market(campaigns, told, policy, vertical), one, NOW, DRAW_KEY), max_buyers
+    return Held(
+        decide(made, one, NOW, DRAW_KEY),
+        max_buyers,
+        Limits(
+            floor_cents=vertical.floor_cents,
+            min_price_cents=min_price_cents,
+            take_rate_bp=policy.take_rate_bp,
+        ),
+    )
+
+
+AUCTIONS = st.builds(
+    hold,
+    st.lists(RATED, min_size=4, max_size=4),
+    st.lists(BIDS, max_size=7),
+    st.integers(1, 3),
+    st.sampled_from([0, 3_00]),
+    st.integers(0, 99),
+    st.booleans(),
+    st.booleans(),
+)
 
 
 def indices(candidates: tuple[Candidate, ...], outcome: str) -> list[int]:
@@ -63,45 +101,41 @@ def changed(
     return (*candidates[:index], candidate, *candidates[index + 1 :])
 
 
-@given(decisions())
-def test_the_winners_follow_from_the_receipt_alone(made: tuple[Decision, int]) -> None:
-    decision, max_buyers = made
-    award = decision.award
+@given(AUCTIONS)
+def test_the_winners_follow_from_the_receipt_alone(held: Held) -> None:
+    award = held.decision.award
     expected = tuple(bid.campaign_id for bid in award.ranks[: award.winners])
-    assert recompute(decision.candidates, max_buyers=max_buyers) == expected
+    assert recompute(held.decision.candidates, max_buyers=held.max_buyers) == expected
+    assert held.audit(held.decision.candidates) == expected
 
 
-@given(decisions())
-def test_the_order_of_a_receipts_rows_does_not_matter(made: tuple[Decision, int]) -> None:
-    decision, max_buyers = made
-    backwards = decision.candidates[::-1]
-    assert recompute(backwards, max_buyers=max_buyers) == recompute(
-        decision.candidates, max_buyers=max_buyers
-    )
+@given(AUCTIONS)
+def test_the_order_of_a_receipts_rows_does_not_matter(held: Held) -> None:
+    candidates = held.decision.candidates
+    assert held.audit(candidates[::-1]) == held.audit(candidates)
 
 
-@given(decisions(), st.data(), st.integers(-500, 500).filter(bool))
-def test_a_changed_rectified_price_is_found(
-    made: tuple[Decision, int], data: st.DataObject, change: int
-) -> None:
-    candidates, max_buyers = made[0].candidates, made[1]
+@given(AUCTIONS, st.data(), st.integers(1, 500))
+def test_a_changed_rectified_price_is_found(held: Held, data: st.DataObject, change: int) -> None:
+    candidates = held.decision.candidates
     priced = [i for i, c in enumerate(candidates) if c.rectified_cents is not None]
-    assume(priced)
+    if not priced:
+        return
     index = data.draw(st.sampled_from(priced))
     old = candidates[index]
-    forged = replace(old, rectified_cents=(old.rectified_cents or 0) + change)
-    with pytest.raises(AuditError) as fault:
-        recompute(changed(candidates, index, forged), max_buyers=max_buyers)
-    assert fault.value.campaign_id == old.campaign_id
+    for sign in (-1, 1):
+        forged = replace(old, rectified_cents=(old.rectified_cents or 0) + sign * change)
+        with pytest.raises(AuditError) as fault:
+            recompute(changed(candidates, index, forged), max_buyers=held.max_buyers)
+        assert fault.value.campaign_id == old.campaign_id
 
 
-@given(decisions(), st.data())
-def test_a_winner_swapped_with_a_loser_is_found(
-    made: tuple[Decision, int], data: st.DataObject
-) -> None:
-    candidates, max_buyers = made[0].candidates, made[1]
+@given(AUCTIONS, st.data())
+def test_a_winner_swapped_with_a_loser_is_found(held: Held, data: st.DataObject) -> None:
+    candidates = held.decision.candidates
     won, lost = indices(candidates, "won"), indices(candidates, "lost")
-    assume(won and lost)
+    if not (won and lost):
+        return
     up, down = data.draw(st.sampled_from(lost)), data.draw(st.sampled_from(won))
     winner, loser = candidates[down], candidates[up]
     forged = changed(
@@ -110,19 +144,39 @@ def test_a_winner_swapped_with_a_loser_is_found(
         replace(winner, outcome="lost", reason=Reason.OUTBID, rank=loser.rank),
     )
     with pytest.raises(AuditError):
-        recompute(forged, max_buyers=max_buyers)
+        held.audit(forged)
 
 
-@given(decisions(), st.data())
-def test_a_winner_that_was_left_out_is_missed_by_its_rank(
-    made: tuple[Decision, int], data: st.DataObject
-) -> None:
-    candidates, max_buyers = made[0].candidates, made[1]
+@given(AUCTIONS)
+def test_a_winner_that_was_left_out_is_missed_by_its_rank(held: Held) -> None:
+    candidates = held.decision.candidates
     ranked = [i for i, c in enumerate(candidates) if c.rank is not None]
-    assume(len(ranked) > 1)
+    if len(ranked) < 2:
+        return
     first = min(ranked, key=lambda i: candidates[i].rank or 0)
     with pytest.raises(AuditError):
-        recompute(candidates[:first] + candidates[first + 1 :], max_buyers=max_buyers)
+        held.audit(candidates[:first] + candidates[first + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("reason", "floor_cents", "min_price_cents"),
+    [
+        pytest.param(Reason.BELOW_FLOOR, 45_75, 0, id="it reached the floor"),
+        pytest.param(Reason.BELOW_MIN_PRICE, 0, 38_89, id="it reached the minimum"),
+        pytest.param(None, 45_76, 0, id="it did not reach the floor"),
+        pytest.param(None, 0, 38_90, id="it did not reach the minimum"),
+    ],
+)
+def test_a_bid_is_kept_out_by_floor_and_minimum_only_where_they_say_so(
+    reason: Reason | None, floor_cents: int, min_price_cents: int
+) -> None:
+    limits = Limits(floor_cents=floor_cents, min_price_cents=min_price_cents, take_rate_bp=1_500)
+    told = replace(BID, reason=reason)
+    if reason is not None:
+        told = replace(told, outcome="lost", rank=None)
+    recompute([told], max_buyers=1)
+    with pytest.raises(AuditError):
+        recompute([told], max_buyers=1, limits=limits)
 
 
 BID = Candidate(
@@ -176,6 +230,7 @@ def test_a_receipt_without_bids_has_no_winner() -> None:
         pytest.param(replace(BID, rejected=10_000_01), id="more rejected than assigned"),
         pytest.param(replace(BID, rank=3), id="another rank"),
         pytest.param(replace(BID, outcome="lost", reason=Reason.OUTBID), id="a loss"),
+        pytest.param(replace(BID, outcome="lost"), id="a loss without a reason"),
         pytest.param(replace(BID, reason=Reason.OUTBID), id="a reason for having won"),
         pytest.param(replace(BID, outcome="no_bid", reason=Reason.CAP), id="no bid but a price"),
     ],
@@ -187,6 +242,14 @@ def test_a_forged_candidate_is_named(forged: Candidate) -> None:
     with pytest.raises(AuditError, match="sunny-1") as fault:
         recompute([forged, peer], max_buyers=1)
     assert fault.value.campaign_id == "sunny-1"
+
+
+@pytest.mark.parametrize(
+    "reason", [Reason.SAME_COMPANY, Reason.SHARE_COUNT, Reason.FIRST_LOOK, Reason.CRM_GATE]
+)
+def test_a_reason_that_does_not_follow_is_found(reason: Reason) -> None:
+    with pytest.raises(AuditError, match="acme-1"):
+        recompute([BID, replace(OTHER, reason=reason)], max_buyers=1)
 
 
 @pytest.mark.parametrize(

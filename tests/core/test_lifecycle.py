@@ -80,6 +80,7 @@ def test_nothing_is_delivered_from_a_state_that_is_done(state: State) -> None:
         pytest.param(["sold", "delivering"], "delivering", id="a leg on its way"),
         pytest.param(["sold", "unsold"], "sold", id="sold in part"),
         pytest.param(["rejected", "sold"], "sold", id="one of two sent back"),
+        pytest.param(["final", "sold"], "sold", id="one may still be sent back"),
         pytest.param(["rejected", "final"], "final", id="one sent back, one kept"),
         pytest.param(["unsold", "unsold"], "unsold", id="nobody"),
         pytest.param(["unsold", "timed_out"], "timed_out", id="out of time"),

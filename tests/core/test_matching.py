@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
+from exchange.core.changes import BucketChange, CampaignChange, UsageChange
 from exchange.core.hours import period_bounds
-from exchange.core.market import BucketChange, CampaignChange, Market, UsageChange
-from exchange.core.matching import base_price, why_no_room, why_not
+from exchange.core.market import Market
+from exchange.core.matching import why_no_room, why_not
+from exchange.core.runner import base_price
 from exchange.core.model import (
     Bid,
     CampaignId,
@@ -93,8 +95,10 @@ def faulty(*faults: Fault) -> Market:
 def reason_in(
     made: Market, max_buyers: int = 1, sold_to: frozenset[CompanyId] = frozenset()
 ) -> Reason | None:
-    runner = made.runners["solar"][CampaignId("roofs")]
-    return why_not(runner, made, ping(SOLAR, max_buyers=max_buyers, sold_to=sold_to), NOW)
+    (runner,) = made.runners("solar")
+    company_id = runner.campaign.company_id
+    one = ping(SOLAR, max_buyers=max_buyers, sold_to=sold_to)
+    return why_not(runner, made.companies.get(company_id), made.standings.get(company_id), one, NOW)
 
 
 def test_a_campaign_without_fault_bids() -> None:
@@ -229,11 +233,11 @@ def test_modifiers_change_a_base_price_in_their_order(
 ) -> None:
     bid = Bid(exclusive_cents=50_00, modifiers=tuple(modifiers))
     made = market([campaign("roofs", bid=bid)], vertical=SOLAR)
-    runner = made.runners["solar"][CampaignId("roofs")]
+    (runner,) = made.runners("solar")
     assert base_price(runner, attributes(SOLAR, **LEAD), 1) == price
 
 
 def test_a_share_count_without_price_has_none() -> None:
     made = market([campaign("roofs")], vertical=SOLAR)
-    runner = made.runners["solar"][CampaignId("roofs")]
+    (runner,) = made.runners("solar")
     assert base_price(runner, attributes(SOLAR, **LEAD), 2) is None

@@ -84,7 +84,7 @@ def test_manual_and_crm_rejections_both_count_in_the_overall_rate() -> None:
 
 def test_with_nothing_assigned_the_rate_is_0() -> None:
     standing = weigh(window(), TODAY, POLICY)
-    assert (standing.overall_rate, standing.crm_hundredths) == (0, 0)
+    assert standing.overall_rate == 0 and standing.crm_hundredths == 0
     assert standing.verdict is Verdict.QUALIFIED
 
 

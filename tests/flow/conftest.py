@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from bidders.crm import CrmServer, crm_server
 from exchange.embedded import StoreUrls
 from tests.flow.market import Desk, fresh_database, open_desk
 
@@ -22,5 +23,18 @@ async def desk(stores: StoreUrls, database: str) -> AsyncIterator[Desk]:
     """A worker on an empty market; ends with the stores agreeing to the cent."""
     async with open_desk(stores, database) as desk:
         yield desk
-        checked = await desk.exchange.check()
-        assert checked.findings == ()
+        await desk.assert_clean()
+
+
+@pytest.fixture
+async def other(stores: StoreUrls, database: str, desk: Desk) -> AsyncIterator[Desk]:
+    """A second worker on the desk's market, with the same clock."""
+    async with open_desk(stores, database, clock=desk.clock) as other:
+        yield other
+
+
+@pytest.fixture
+async def crm() -> AsyncIterator[CrmServer]:
+    """A server of companies' systems, each as a test makes it."""
+    async with crm_server(seed=7, behaviours={}) as server:
+        yield server

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,20 +21,22 @@ from exchange.core.model import (
     Bid,
     Campaign,
     CampaignId,
+    Cap,
     Cascade,
     CompanyId,
-    Cap,
     Condition,
     DeliveryTarget,
+    LeadId,
     Ping,
     PingId,
     Policy,
     SellerId,
 )
+from exchange.core.standing import Standing
 from exchange.embedded import StoreUrls
-from exchange.flow.ports import Contact, PostRequest, PostResult, Receipt
+from exchange.flow.ports import Contact, PostRequest, PostResult, Receipt, Rejected
 from exchange.settings import ContactKey, Secrets, Settings, read_settings
-from exchange.stores.postgres import Postgres
+from exchange.stores.postgres import Postgres, Record
 from exchange.stores.postgres_migrations import migrate
 from exchange.verticals_file import read_verticals
 
@@ -52,6 +55,9 @@ ATTRIBUTES = {
     "owns_home": True,
     "monthly_bill": 150,
 }
+INBOX = DeliveryTarget(kind="inbox")
+PATIENCE_S = 5.0
+"""Longest a test waits for what must come; what is awaited takes milliseconds."""
 
 
 class StillClock:
@@ -65,6 +71,11 @@ class StillClock:
 
     def forward(self, **delta: float) -> None:
         self.time += timedelta(**delta)
+
+
+def http(url: str, *, timeout_ms: int = 2_000, attempts: int = 1) -> DeliveryTarget:
+    """A company's system."""
+    return DeliveryTarget(kind="http", url=url, timeout_ms=timeout_ms, attempts=attempts)
 
 
 class Desk:
@@ -98,15 +109,18 @@ class Desk:
         *,
         shared: dict[int, int] | None = None,
         caps: tuple[Cap, ...] = (),
-        delivery: tuple[DeliveryTarget, ...] = (DeliveryTarget(kind="inbox"),),
+        delivery: tuple[DeliveryTarget, ...] = (INBOX,),
         filter: Condition | None = None,
+        active: bool = True,
         campaign_id: CampaignId | None = None,
     ) -> CampaignId:
+        """Create a campaign, or save that of ``campaign_id`` again."""
         campaign = Campaign(
             campaign_id=campaign_id or CampaignId(str(uuid7())),
             company_id=company_id,
             name="test",
             vertical="solar",
+            active=active,
             filter=filter,
             bid=Bid(exclusive_cents=cents, shared_cents=shared or {}),
             caps=caps,
@@ -126,6 +140,8 @@ class Desk:
         min_price: int = 0,
         cascade: Cascade = "promised",
         test: bool = False,
+        contact_keys: tuple[str, ...] = (),
+        contact_hashes: dict[str, str] | None = None,
         **attributes: Any,
     ) -> Receipt:
         vertical = self.exchange.market.verticals["solar"]
@@ -135,6 +151,8 @@ class Desk:
                 seller_id=seller_id,
                 vertical="solar",
                 attributes=msgspec.convert(ATTRIBUTES | attributes, vertical.attributes_type),
+                contact_keys=contact_keys,
+                contact_hashes=contact_hashes or {},
                 captured_at=self.clock.now(),
                 received_at=self.clock.now(),
                 max_buyers=max_buyers,
@@ -145,10 +163,19 @@ class Desk:
         )
 
     def post_request(
-        self, receipt: Receipt, *, key: str | None = None, name: str = "Ada"
+        self,
+        receipt: Receipt,
+        *,
+        key: str | None = None,
+        name: str = "Ada",
+        contact: Contact | None = None,
+        attributes: dict[str, object] | None = None,
+        contact_hashes: dict[str, str] | None = None,
+        contact_keys: tuple[str, ...] | None = None,
     ) -> PostRequest:
+        """A post of a ping; ``name`` makes another body of it."""
         self._count += 1
-        contact = Contact(first_name=name, last_name="Lovelace", phone="+14155550123")
+        contact = contact or Contact(first_name=name, last_name="Lovelace", phone="+14155550123")
         body = f"{receipt.ping_id}{name}".encode()
         return PostRequest(
             ping_id=receipt.ping_id,
@@ -156,9 +183,9 @@ class Desk:
             idempotency_key=key or receipt.ping_id,
             body_hash=hashlib.sha256(body).digest(),
             contact=contact,
-            contact_hashes={},
-            contact_keys=(f"key-{self._count}",),
-            attributes={},
+            contact_hashes=contact_hashes or {},
+            contact_keys=(f"key-{self._count}",) if contact_keys is None else contact_keys,
+            attributes=attributes or {},
             received_at=self.clock.now(),
         )
 
@@ -167,7 +194,9 @@ class Desk:
 
     async def sell(self, seller_id: SellerId, **options: Any) -> PostResult:
         """Ping and post one lead; it must be sold."""
-        result = await self.post(await self.ping(seller_id, **options))
+        receipt = await self.ping(seller_id, **options)
+        assert receipt.status == "offer", receipt
+        result = await self.post(receipt)
         assert result.status == "sold", result
         return result
 
@@ -176,6 +205,98 @@ class Desk:
         receipt = await self.ping(seller_id, **options)
         assert receipt.offer is not None, receipt
         return receipt.offer.ranks[0].charged_cents
+
+    async def reject(
+        self, company_id: CompanyId, lead_id: LeadId, reason: str = "invalid_contact"
+    ) -> tuple[Rejected, Standing]:
+        return await self.exchange.reject(
+            company_id, lead_id, reason_code=reason, text=None, note=None
+        )
+
+    async def standing(self, company_id: CompanyId) -> Standing:
+        """A company's standing from the books."""
+        standing = await self.exchange.standing(company_id)
+        assert standing is not None
+        return standing
+
+    async def rows(self, statement: str, *arguments: object) -> Sequence[Record]:
+        """Look into the books."""
+        async with self.exchange.postgres.connection() as connection:
+            found: Sequence[Record] = await connection.fetch(statement, *arguments)
+            return found
+
+    async def value(self, statement: str, *arguments: object) -> Any:
+        """Look up one value in the books, or change them behind everybody's back."""
+        async with self.exchange.postgres.connection() as connection:
+            return await connection.fetchval(statement, *arguments)
+
+    async def awaited(self, statement: str, *arguments: object) -> Any:
+        """Look until a value is there that is neither null nor false."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not (found := await self.value(statement, *arguments)):
+                await asyncio.sleep(0.005)
+        return found
+
+    async def assert_clean(self) -> None:
+        """The stores agree to the cent, and the ledger is zero."""
+        checked = await self.exchange.check()
+        assert checked.findings == ()
+        assert checked.ledger_cents == 0
+
+
+class Buyer:
+    """A company with one campaign, saved anew before each lead so that it costs what is wanted.
+
+    ``zip`` keeps the leads of its history from the other companies of the market.
+    """
+
+    def __init__(self, desk: Desk, seller_id: SellerId, company_id: CompanyId, zip: str) -> None:
+        self.desk = desk
+        self.seller_id = seller_id
+        self.company_id = company_id
+        self.campaign_id: CampaignId | None = None
+        self._zip = zip
+
+    async def bid(self, cents: int, *delivery: DeliveryTarget, anywhere: bool = False) -> None:
+        """Save the campaign at a base price."""
+        filter = Condition(field="zip", op="=", value=self._zip)
+        self.campaign_id = await self.desk.campaign(
+            self.company_id,
+            cents,
+            delivery=delivery or (INBOX,),
+            filter=None if anywhere else filter,
+            campaign_id=self.campaign_id,
+        )
+
+    async def buy(self, cents: int) -> LeadId:
+        """Buy a lead at a base price; charged what comes of it."""
+        await self.bid(cents)
+        return (await self.desk.sell(self.seller_id, zip=self._zip)).lead_id
+
+    async def buy_and_return(self, cents: int) -> None:
+        """Buy a lead at a base price and reject it."""
+        await self.desk.reject(self.company_id, await self.buy(cents))
+
+    async def fail(self, cents: int, url: str) -> None:
+        """Be assigned a lead at a base price that the company's system, at ``url``, fails to take."""
+        await self.bid(cents, http(url))
+        result = await self.desk.post(await self.desk.ping(self.seller_id, zip=self._zip))
+        assert result.status == "unsold", result
+
+    async def standing(self) -> Standing:
+        return await self.desk.standing(self.company_id)
+
+
+async def buyer(desk: Desk, seller_id: SellerId, zip: str = "10001") -> Buyer:
+    """A new company with nothing assigned."""
+    return Buyer(desk, seller_id, await desk.company(f"Company of {zip}"), zip)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait for what must come, for `PATIENCE_S` at most."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_so():  # noqa: ASYNC110 - what is waited for is a fact, not an event
+            await asyncio.sleep(0.005)
 
 
 def settings_for_tests(policy: Policy | None = None) -> Settings:
@@ -187,17 +308,26 @@ def settings_for_tests(policy: Policy | None = None) -> Settings:
 @asynccontextmanager
 async def fresh_database(stores: StoreUrls) -> AsyncIterator[str]:
     """An empty migrated database on the test server, dropped at the end; and an empty Valkey."""
-    name = f"test_{uuid7().hex}"
-    server = await asyncpg.connect(stores.postgres)
-    await server.execute(f"create database {name}")
-    url = stores.postgres.replace("/exchange?", f"/{name}?")
-    redis = from_url(stores.redis)
-    try:
-        await redis.flushall()
+    async with bare_database(stores) as url:
         postgres = Postgres(url, size=1)
         await postgres.start()
         await migrate(postgres)
         await postgres.close()
+        yield url
+
+
+@asynccontextmanager
+async def bare_database(stores: StoreUrls) -> AsyncIterator[str]:
+    """A database without a table on the test server, dropped at the end; and an empty Valkey."""
+    name = f"test_{uuid7().hex}"
+    server = await asyncpg.connect(stores.postgres)
+    await server.execute(f"create database {name}")
+    # No test pulls the plug, so none needs to wait for the disk.
+    await server.execute(f"alter database {name} set synchronous_commit = off")
+    url = stores.postgres.replace("/exchange?", f"/{name}?")
+    redis = from_url(stores.redis)
+    try:
+        await redis.flushall()
         yield url
     finally:
         await redis.aclose()
@@ -207,13 +337,18 @@ async def fresh_database(stores: StoreUrls) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def open_desk(
-    stores: StoreUrls, postgres_url: str, *, policy: Policy | None = None, clock: StillClock | None = None
+    stores: StoreUrls,
+    postgres_url: str,
+    *,
+    policy: Policy | None = None,
+    clock: StillClock | None = None,
+    secrets: Secrets = SECRETS,
 ) -> AsyncIterator[Desk]:
     """A started worker on a database."""
     clock = clock or StillClock()
     exchange = Exchange(
         settings_for_tests(policy),
-        SECRETS,
+        secrets,
         read_verticals(CONFIG / "verticals"),
         postgres_url=postgres_url,
         redis_url=stores.redis,

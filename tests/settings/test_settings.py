@@ -226,7 +226,7 @@ def test_two_names_of_one_setting_must_agree(nowhere: Path) -> None:
 
 
 def test_the_home_stays_where_it_is_when_the_directory_changes(nowhere: Path) -> None:
-    assert read(nowhere).stores.home == nowhere / ".exchange"
+    assert read(nowhere, '[stores]\nhome = "mine"\n').stores.home == nowhere / "mine"
 
 
 def test_no_store_is_named_when_the_urls_are_empty(nowhere: Path) -> None:

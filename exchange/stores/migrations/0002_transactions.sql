@@ -63,6 +63,31 @@ begin
     end if;
 end $$;
 
+-- What a campaign has used of a period, counted from its deliveries.
+create function used_of_period(
+    p_campaign text, p_start timestamptz, p_end timestamptz, out leads bigint, out spend bigint
+) language sql stable as $$
+    select count(*), coalesce(sum(d.charged), 0)
+    from delivery d
+    where d.campaign_id = p_campaign and not d.test and d.state in ('open', 'accepted')
+        and d.reserved_at >= p_start and d.reserved_at < p_end
+$$;
+
+-- Makes the usage of a campaign's periods where it is not kept yet; to be called under the
+-- company's row lock.
+create function keep_usage(
+    p_company text, p_campaign text, p_periods text[], p_starts timestamptz[], p_ends timestamptz[]
+) returns void language sql as $$
+    insert into usage (campaign_id, period, starts_at, ends_at, company_id, leads, spend)
+    select p_campaign, p.period, p.start, p.ending, p_company, used.leads, used.spend
+    from (
+        select distinct * from unnest(p_periods, p_starts, p_ends) as p (period, start, ending)
+    ) p, used_of_period(p_campaign, p.start, p.ending) as used
+    where not exists (
+        select 1 from usage u where u.campaign_id = p_campaign
+        and u.period = p.period and u.starts_at = p.start)
+$$;
+
 -- Holds caps, budget and balance for a delivery and writes it down as open.
 -- Answers 'reserved', 'lost' (the lead is finished or another worker's), 'taken' (this delivery
 -- was settled before), or why there is no room: inactive, balance, cap, budget.
@@ -77,7 +102,8 @@ create function reserve_delivery(
 declare
     v_company company%rowtype;
     v_state text;
-    v_used usage%rowtype;
+    v_leads bigint;
+    v_spend bigint;
 begin
     perform 1 from lead where id = p_lead and owner = p_owner and finished_at is null for update;
     if not found then outcome := 'lost'; return; end if;
@@ -93,26 +119,21 @@ begin
             outcome := 'balance'; return;
         end if;
         for i in 1 .. coalesce(array_length(p_periods, 1), 0) loop
-            insert into usage (campaign_id, period, starts_at, ends_at, company_id, leads, spend)
-            select p_campaign, p_periods[i], p_starts[i], p_ends[i], p_company,
-                   count(d.id), coalesce(sum(d.charged), 0)
-            from (select 1) one
-            left join delivery d on d.campaign_id = p_campaign and not d.test
-                and d.reserved_at >= p_starts[i] and d.reserved_at < p_ends[i]
-                and d.state in ('open', 'accepted')
-            where not exists (
-                select 1 from usage u where u.campaign_id = p_campaign
-                and u.period = p_periods[i] and u.starts_at = p_starts[i])
-            on conflict do nothing;
-            select * into v_used from usage
+            select leads, spend into v_leads, v_spend from usage
             where campaign_id = p_campaign and period = p_periods[i] and starts_at = p_starts[i];
-            if p_cap_leads[i] is not null and v_used.leads + 1 > p_cap_leads[i] then
+            if not found then
+                select leads, spend into v_leads, v_spend
+                from used_of_period(p_campaign, p_starts[i], p_ends[i]);
+            end if;
+            if p_cap_leads[i] is not null and v_leads + 1 > p_cap_leads[i] then
                 outcome := 'cap'; return;
             end if;
-            if p_cap_spend[i] is not null and v_used.spend + p_charged > p_cap_spend[i] then
+            if p_cap_spend[i] is not null and v_spend + p_charged > p_cap_spend[i] then
                 outcome := 'budget'; return;
             end if;
         end loop;
+        -- Only now, so that a turn without room leaves nothing the market was not told of.
+        perform keep_usage(p_company, p_campaign, p_periods, p_starts, p_ends);
         update usage set leads = leads + 1, spend = spend + p_charged
         where campaign_id = p_campaign and starts_at <= p_now and p_now < ends_at;
         update company set held = held + p_charged, version = version + 1,

@@ -1,0 +1,1 @@
+"""Speed, measured beside floors and peers in the same run."""

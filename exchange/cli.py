@@ -1,0 +1,262 @@
+"""The command line: what an operator types. A command is a function; a fault becomes one line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, cast
+
+from rich.console import Console
+from rich.table import Table
+
+from exchange import __version__
+from exchange.app import Exchange
+from exchange.core.money import format_cents
+from exchange.embedded import StoreFailed
+from exchange.flow.faults import Fault
+from exchange.flow.ports import Role
+from exchange.serving.parent import ServeError
+from exchange.serving.running import stores_of
+from exchange.serving.serve import serve
+from exchange.serving.worker import open_exchange, run_worker, set_up_logs
+from exchange.settings import (
+    Settings,
+    SettingsError,
+    describe_settings,
+    load_or_make_secrets,
+    read_settings,
+)
+from exchange.stores.postgres_migrations import MigrationError, migrate
+
+OK: Final = 0
+FAILED: Final = 1
+MISUSED: Final = 2
+
+out = Console(highlight=False, soft_wrap=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code: 0 done, 1 failed, 2 misused."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    try:
+        return cast(int, options.run(options))
+    except SettingsError as error:
+        for line in str(error).splitlines():
+            print(f"exchange: {line}", file=sys.stderr)
+        return MISUSED
+    except (ServeError, StoreFailed, MigrationError, Fault) as error:
+        print(f"exchange: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    parser = argparse.ArgumentParser(
+        prog="exchange",
+        description="An open lead exchange: sellers ping and post leads, companies bid for them.",
+        epilog="Settings: config/exchange.toml and EXCHANGE_… variables; see exchange settings",
+    )
+    parser.add_argument("--version", action="version", version=f"exchange {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(
+        name: str, run: Callable[[argparse.Namespace], int], help: str
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=help, description=help)
+        command.add_argument(
+            "--config", type=Path, metavar="FILE", help="instead of config/exchange.toml"
+        )
+        command.add_argument(
+            "--home",
+            type=Path,
+            metavar="FOLDER",
+            help="where embedded stores and made secrets are kept",
+        )
+        command.set_defaults(run=run)
+        return command
+
+    serving = add("serve", run_serve, "Serve the exchange until Ctrl-C.")
+    serving.add_argument("--host", help="address to listen on (default 127.0.0.1)")
+    serving.add_argument("--port", type=int, help="port to listen on (default 8080; 0 for any)")
+    serving.add_argument("--workers", type=int, help="worker processes on that port (default 1)")
+    serving.add_argument(
+        "--demo-market", action="store_true", help="open a market of demo companies and a seller"
+    )
+    demo = add("demo", run_demo_command, "Live through a month of the demo market, in a minute.")
+    demo.add_argument("--seed", type=int, default=7, help="which month (default 7)")
+    add("migrate", run_migrate, "Bring the database schema up to this version.")
+    add(
+        "check",
+        run_check,
+        "Compare the stores to the cent, sum the ledger; 1 on a fault.",
+    )
+    add("rebuild", run_rebuild, "Write the fast store anew from the database.")
+    keys = add("keys", run_keys, "Issue, list or revoke API keys.")
+    keys.add_argument("action", choices=("issue", "list", "revoke"))
+    keys.add_argument("--role", choices=("seller", "company", "operator"), help="issue: for whom")
+    keys.add_argument("--id", help="issue and list: the seller's or company's id")
+    keys.add_argument("--hash", help="revoke: the key's hash, as list shows it")
+    add("settings", run_settings, "Show every setting: its key, variable, default and meaning.")
+    worker = add("worker", lambda options: run_worker(), argparse.SUPPRESS)
+    worker.usage = "started by exchange serve"
+    return parser
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """The settings, with what the command line says above them. Raises SettingsError."""
+    given = {
+        "EXCHANGE_CONFIG": options.config,
+        "EXCHANGE_HOME": options.home,
+        "EXCHANGE_HTTP_HOST": getattr(options, "host", None),
+        "EXCHANGE_HTTP_PORT": getattr(options, "port", None),
+        "EXCHANGE_HTTP_WORKERS": getattr(options, "workers", None),
+    }
+    os.environ.update({name: str(value) for name, value in given.items() if value is not None})
+    return read_settings()
+
+
+def run_serve(options: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    settings = settings_of(options)
+    return serve(settings, demo_market=options.demo_market, say=out.print)
+
+
+def run_demo_command(options: argparse.Namespace) -> int:
+    """A month of the demo market."""
+    from exchange.demo.month import run_demo
+
+    return int(run_demo(settings_of(options), seed=options.seed))
+
+
+def run_migrate(options: argparse.Namespace) -> int:
+    """Apply the migrations that are missing."""
+
+    async def apply(exchange: Exchange) -> int:
+        applied = await migrate(exchange.postgres)
+        for name in applied:
+            out.print(f"applied {name}")
+        out.print("the schema is up to date")
+        return OK
+
+    return _with_exchange(options, apply, migrated=False)
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """Compare the stores."""
+
+    async def look(exchange: Exchange) -> int:
+        checked = await exchange.check()
+        out.print(
+            f"{checked.companies} companies, {checked.leads} leads ({checked.open_leads} open), "
+            f"{checked.sales} sales, {checked.rejections} rejections"
+        )
+        out.print(
+            f"ledger: {checked.ledger_entries} entries, sum {format_cents(checked.ledger_cents)}"
+        )
+        for finding in checked.findings:
+            out.print(f"FAULT {finding}", markup=False)
+        out.print("clean" if not checked.findings else f"{len(checked.findings)} faults")
+        return FAILED if checked.findings else OK
+
+    return _with_exchange(options, look)
+
+
+def run_rebuild(options: argparse.Namespace) -> int:
+    """Write the fast store anew."""
+
+    async def write(exchange: Exchange) -> int:
+        rebuilt = await exchange.rebuild()
+        out.print(
+            f"wrote {rebuilt.companies} companies and {rebuilt.contacts} sold contacts, "
+            f"removed {rebuilt.removed} unknown companies"
+        )
+        return OK
+
+    return _with_exchange(options, write)
+
+
+def run_keys(options: argparse.Namespace) -> int:
+    """Issue, list or revoke API keys."""
+
+    async def act(exchange: Exchange) -> int:
+        now = datetime.now(UTC)
+        if options.action == "issue":
+            if options.role is None or (options.role != "operator" and not options.id):
+                return _misused("issue needs --role, and --id for a seller or company")
+            key = await exchange.registry.issue_key(
+                cast(Role, options.role), options.id or "operators", now
+            )
+            out.print(key)
+        elif options.action == "list":
+            table = Table("hash", "role", "of", "issued", "revoked")
+            for row in await exchange.registry.keys_of(options.id or "operators"):
+                revoked = str(row["revoked_at"] or "")
+                table.add_row(
+                    row["hash"], row["role"], row["subject_id"], str(row["created_at"]), revoked
+                )
+            out.print(table)
+        else:
+            try:
+                hashed = bytes.fromhex(options.hash or "")
+            except ValueError:
+                hashed = b""
+            if len(hashed) != 32:
+                return _misused("revoke needs --hash, 64 hex digits as list shows them")
+            subject = await exchange.registry.revoke_key(hashed, now)
+            if subject is None:
+                print("exchange: no key in force has this hash", file=sys.stderr)
+                return FAILED
+            out.print(f"revoked a key of {subject}; every worker forgets it within 5 s")
+        return OK
+
+    return _with_exchange(options, act)
+
+
+def run_settings(options: argparse.Namespace) -> int:
+    """Show every setting."""
+    table = Table("key", "variable", "default", "meaning")
+    for key, variable, default, meaning in describe_settings():
+        table.add_row(key, variable, str(default), meaning)
+    out.print(table)
+    return OK
+
+
+def _misused(problem: str) -> int:
+    print(f"exchange: {problem}", file=sys.stderr)
+    return MISUSED
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, migrated: bool) -> AsyncIterator[Exchange]:
+    secrets = load_or_make_secrets(settings.stores.home, settings.secrets)
+    exchange = open_exchange(settings, secrets)
+    await exchange.open_stores()
+    try:
+        if migrated:
+            await migrate(exchange.postgres)
+        yield exchange
+    finally:
+        await exchange.close()
+
+
+def _with_exchange(
+    options: argparse.Namespace, act: Callable[[Exchange], Awaitable[int]], *, migrated: bool = True
+) -> int:
+    settings = settings_of(options)
+    set_up_logs(settings)
+
+    async def run(ready: Settings) -> int:
+        async with _opened(ready, migrated) as exchange:
+            return await act(exchange)
+
+    with stores_of(settings) as ready:
+        return asyncio.run(run(ready))

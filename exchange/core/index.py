@@ -1,0 +1,240 @@
+"""The campaigns of one vertical, compiled: who may bid on a ping, and why the others do not.
+
+Every reason of rules §3.2 and §3.3 is a mask over the campaigns' slots; a ping's candidates are
+what is left after taking each away in the rules' order, and a reason's count is the bits it took.
+Masks change when a campaign, a company or the quarter of an hour does, never with a ping.
+Agrees with `matching.why_not` on every campaign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+
+from exchange.core.company import Company
+from exchange.core.hours import is_open
+from exchange.core.masks import Bounds, FilterIndex, slots_of
+from exchange.core.matching import why_no_room
+from exchange.core.model import CampaignId, CompanyId, Ping, Schedule
+from exchange.core.reasons import Reason
+from exchange.core.runner import Runner, highest_price, shares
+from exchange.core.shelf import Shelf
+from exchange.core.standing import Standing, Verdict
+from exchange.core.verticals import Vertical
+
+_QUARTER_S: Final = 900
+"""Cap periods begin on a quarter of an hour, as timezones are offset by quarters at the finest."""
+
+
+class Gated(Struct, frozen=True):
+    """Who may bid on a ping, and how many campaigns each reason keeps from it."""
+
+    mask: int
+    counts: dict[Reason, int]
+
+
+class VerticalIndex:
+    """Masks over the campaigns of one vertical."""
+
+    def __init__(
+        self,
+        vertical: Vertical,
+        companies: Mapping[CompanyId, Company],
+        standings: Mapping[CompanyId, Standing],
+    ) -> None:
+        self._companies = companies
+        self._standings = standings
+        self._filters = FilterIndex(vertical)
+        self.shelf: Shelf[CampaignId] = Shelf(self._moved)
+        self.runners: dict[CampaignId, Runner] = {}
+        self.everyone = 0
+        self._of_company: dict[CompanyId, int] = {}
+        self._inactive = 0
+        self.excluded = 0
+        self.qualified = 0
+        self._schedules: dict[Schedule, int] = {}
+        self._closed = 0
+        self._closed_minute = -1
+        self._paused = 0
+        self._capped = 0
+        self._prepaid = 0
+        self._stale_room = 0
+        self.tight = 0
+        self._no_room: dict[Reason, int] = dict.fromkeys(_ROOM, 0)
+        self._room_quarter = -1
+        self._max_age = Bounds()
+        self._by_share: dict[int, int] = {}
+
+    def add(self, runner: Runner) -> None:
+        """Put a campaign in; one of the same id must have been removed."""
+        campaign_id = runner.campaign.campaign_id
+        self.runners[campaign_id] = runner
+        slot = self.shelf.put(campaign_id, highest_price(runner))
+        self._enter(runner, slot)
+        self.judge(runner.campaign.company_id)
+
+    def remove(self, campaign_id: CampaignId) -> None:
+        """Take a campaign out, if it is there."""
+        runner = self.runners.pop(campaign_id, None)
+        if runner is not None:
+            self._leave(runner, self.shelf.take(campaign_id))
+
+    def judge(self, company_id: CompanyId) -> None:
+        """Look again at a company: its verdict, whether it is active, what room it has."""
+        mask = self._of_company.get(company_id, 0)
+        if not mask:
+            return
+        company, standing = self._companies.get(company_id), self._standings.get(company_id)
+        verdict = None if standing is None else standing.verdict
+        self.excluded = _set(self.excluded, mask, verdict is Verdict.EXCLUDED or verdict is None)
+        self.qualified = _set(self.qualified, mask, verdict is Verdict.QUALIFIED)
+        is_active = company is not None and company.active
+        if is_active:
+            self._inactive = (self._inactive & ~mask) | (mask & self._paused)
+        else:
+            self._inactive |= mask
+        is_prepaid = company is not None and company.available_cents is not None
+        was_prepaid = bool(self._prepaid & mask)
+        self._prepaid = _set(self._prepaid, mask, is_prepaid)
+        self._stale_room |= mask if is_prepaid or was_prepaid else mask & self._capped
+
+    def gate(self, ping: Ping, now: datetime) -> Gated:
+        """Who may bid on a ping now, and how many each reason keeps from it."""
+        counts: dict[Reason, int] = {}
+        left = self.everyone
+        left = _take(left, self._inactive, Reason.INACTIVE, counts)
+        matched = self._filters.match(ping.attributes, left)
+        if matched != left:
+            counts[Reason.FILTER] = (left ^ matched).bit_count()
+            left = matched
+        if self._schedules:
+            left = _take(left, self._closed_at(now), Reason.SCHEDULE, counts)
+        self._refresh_room(now)
+        for reason, mask in self._no_room.items():
+            if mask:
+                left = _take(left, mask, reason, counts)
+        if self._max_age.everyone:
+            age_s = (now - ping.captured_at).total_seconds()
+            left = _take(left, self._max_age.up_to((age_s, 0)), Reason.LEAD_AGE, counts)
+        for company_id in ping.sold_to:
+            left = _take(left, self._of_company.get(company_id, 0), Reason.SOLD_BEFORE, counts)
+        left = _take(left, ~self._takes_up_to(ping.max_buyers), Reason.SHARE_MODE, counts)
+        left = _take(left, self.excluded, Reason.CRM_GATE, counts)
+        return Gated(left, counts)
+
+    def runner_at(self, slot: int) -> Runner:
+        """The campaign in a slot."""
+        key = self.shelf.at[slot]
+        if key is None:
+            raise KeyError(slot)
+        return self.runners[key]
+
+    def _enter(self, runner: Runner, slot: int) -> None:
+        campaign, bit = runner.campaign, 1 << slot
+        self.everyone |= bit
+        self._filters.add(slot, campaign.filter)
+        self._of_company[campaign.company_id] = self._of_company.get(campaign.company_id, 0) | bit
+        if campaign.schedule.windows:
+            self._schedules[campaign.schedule] = self._schedules.get(campaign.schedule, 0) | bit
+            self._closed_minute = -1
+        if not campaign.active:
+            self._paused |= bit
+        if campaign.caps:
+            self._capped |= bit
+            self._stale_room |= bit
+        if campaign.max_age_s is not None:
+            self._max_age.add((campaign.max_age_s, 1), bit)
+        for share in shares(campaign):
+            self._by_share[share] = self._by_share.get(share, 0) | bit
+
+    def _leave(self, runner: Runner, slot: int) -> None:
+        campaign, keep = runner.campaign, ~(1 << slot)
+        self._filters.remove(slot)
+        self._of_company[campaign.company_id] &= keep
+        if campaign.schedule.windows:
+            self._schedules[campaign.schedule] &= keep
+            if not self._schedules[campaign.schedule]:
+                del self._schedules[campaign.schedule]
+            self._closed_minute = -1
+        if campaign.max_age_s is not None:
+            self._max_age.remove((campaign.max_age_s, 1), 1 << slot)
+        for share in shares(campaign):
+            self._by_share[share] &= keep
+        self.everyone &= keep
+        self._inactive &= keep
+        self._paused &= keep
+        self.tight &= keep
+        self.excluded &= keep
+        self.qualified &= keep
+        self._capped &= keep
+        self._prepaid &= keep
+        self._stale_room &= keep
+        for reason in _ROOM:
+            self._no_room[reason] &= keep
+
+    def _moved(self, campaign_id: CampaignId, old: int, new: int) -> None:
+        """A campaign's slot changed: everything it stands in moves with it."""
+        runner = self.runners[campaign_id]
+        self._leave(runner, old)
+        self._enter(runner, new)
+        self.judge(runner.campaign.company_id)
+
+    def _closed_at(self, now: datetime) -> int:
+        minute = int(now.timestamp()) // 60
+        if minute != self._closed_minute:
+            self._closed = 0
+            for schedule, mask in self._schedules.items():
+                if not is_open(schedule, now):
+                    self._closed |= mask
+            self._closed_minute = minute
+        return self._closed
+
+    def _refresh_room(self, now: datetime) -> None:
+        """Look again at campaigns whose usage changed, and at every full one each new quarter."""
+        quarter = int(now.timestamp()) // _QUARTER_S
+        if quarter != self._room_quarter:
+            self._room_quarter = quarter
+            self._stale_room |= self._capped
+        if not self._stale_room:
+            return
+        for slot in slots_of(self._stale_room & self.everyone):
+            runner = self.runner_at(slot)
+            campaign = runner.campaign
+            company = self._companies.get(campaign.company_id)
+            found = None if company is None else why_no_room(campaign, company, now, 0)
+            for reason in _ROOM:
+                self._no_room[reason] = _set(self._no_room[reason], 1 << slot, reason is found)
+            self.tight = _set(self.tight, 1 << slot, self._is_tight(runner, company, now))
+        self._stale_room = 0
+
+    def _is_tight(self, runner: Runner, company: Company | None, now: datetime) -> bool:
+        """Whether a campaign's room may depend on what a lead costs."""
+        if company is None:
+            return False
+        return why_no_room(runner.campaign, company, now, highest_price(runner)) is not None
+
+    def _takes_up_to(self, max_buyers: int) -> int:
+        taken = 0
+        for share, mask in self._by_share.items():
+            if share <= max_buyers:
+                taken |= mask
+        return taken
+
+
+_ROOM: Final = (Reason.CAP, Reason.BUDGET, Reason.BALANCE)
+
+
+def _take(left: int, mask: int, reason: Reason, counts: dict[Reason, int]) -> int:
+    """Take a reason's campaigns from those left, and count them."""
+    taken = left & mask
+    if taken:
+        counts[reason] = counts.get(reason, 0) + taken.bit_count()
+        return left ^ taken
+    return left
+
+
+def _set(masks: int, bits: int, present: bool) -> int:
+    return masks | bits if present else masks & ~bits

@@ -1,0 +1,123 @@
+"""Campaigns shelved by the highest price they can bid, so that an auction can stop early.
+
+A slot is a bit of the index's masks. Slots stand in blocks of `BLOCK`; each block holds campaigns
+of neighbouring prices, and the blocks are read in the order of their highest price. Putting a
+campaign in moves at most half a block. Knows nothing of campaigns but a key and a price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, Generic, TypeVar
+
+K = TypeVar("K")
+
+BLOCK: Final = 64
+"""Slots of a block: small enough to stop close to the winner, one machine word of a mask."""
+
+_FULL: Final = (1 << BLOCK) - 1
+
+
+class Block(Generic[K]):
+    """Up to `BLOCK` campaigns; ``bound_cents`` is at or above the price of each."""
+
+    __slots__ = ("bound_cents", "prices", "shift")
+
+    def __init__(self, shift: int) -> None:
+        self.shift = shift
+        self.bound_cents = 0
+        self.prices: dict[int, tuple[int, K]] = {}
+
+    def free_slot(self) -> int:
+        """A slot of this block that nobody has."""
+        return next(s for s in range(self.shift, self.shift + BLOCK) if s not in self.prices)
+
+
+class Shelf(Generic[K]):
+    """Keys by price, each with its slot. ``moved`` is told when a key gets another slot."""
+
+    def __init__(self, moved: Callable[[K, int, int], None]) -> None:
+        self._moved = moved
+        self._blocks: list[Block[K]] = []
+        self._order: list[Block[K]] = []
+        self._slots: dict[K, int] = {}
+        self.at: list[K | None] = []
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def slot(self, key: K) -> int:
+        """The slot of a key. Raises KeyError."""
+        return self._slots[key]
+
+    def put(self, key: K, price_cents: int) -> int:
+        """Give a new key its slot."""
+        block = self._block_for(price_cents)
+        if len(block.prices) == BLOCK:
+            block = self._split(block, price_cents)
+        slot = block.free_slot()
+        self._place(block, slot, key, price_cents)
+        self._sort()
+        return slot
+
+    def take(self, key: K) -> int:
+        """Free a key's slot; gives which it was."""
+        slot = self._slots.pop(key)
+        block = self._blocks[slot // BLOCK]
+        del block.prices[slot]
+        self.at[slot] = None
+        block.bound_cents = max((price for price, _ in block.prices.values()), default=0)
+        self._sort()
+        return slot
+
+    def walk(self, mask: int) -> Iterator[tuple[int, list[int]]]:
+        """The slots of a mask by block, dearest first, each with the block's highest price."""
+        for block in self._order:
+            bits = (mask >> block.shift) & _FULL
+            if bits:
+                slots = []
+                base = block.shift - 1
+                while bits:
+                    lowest = bits & -bits
+                    slots.append(base + lowest.bit_length())
+                    bits ^= lowest
+                yield block.bound_cents, slots
+
+    def _block_for(self, price_cents: int) -> Block[K]:
+        """The first block, dearest first, whose cheapest is at most this price; else the last."""
+        for block in self._order:
+            if not block.prices or min(p for p, _ in block.prices.values()) <= price_cents:
+                return block
+        return self._order[-1] if self._order else self._new_block()
+
+    def _split(self, block: Block[K], price_cents: int) -> Block[K]:
+        """Move the cheaper half of a full block to a new one; gives the half a price belongs to."""
+        by_price = sorted(block.prices.items(), key=lambda item: -item[1][0])
+        cheaper = self._new_block()
+        for old, (price, key) in by_price[BLOCK // 2 :]:
+            del block.prices[old]
+            self.at[old] = None
+            new = cheaper.free_slot()
+            self._place(cheaper, new, key, price)
+            self._moved(key, old, new)
+        block.bound_cents = by_price[0][1][0]
+        return block if price_cents > cheaper.bound_cents else cheaper
+
+    def _new_block(self) -> Block[K]:
+        block: Block[K] = next((b for b in self._blocks if not b.prices), Block(-1))
+        if block.shift < 0:
+            block = Block(len(self._blocks) * BLOCK)
+            self._blocks.append(block)
+            self.at.extend([None] * BLOCK)
+            self._order.append(block)
+        block.bound_cents = 0
+        return block
+
+    def _place(self, block: Block[K], slot: int, key: K, price_cents: int) -> None:
+        block.prices[slot] = (price_cents, key)
+        block.bound_cents = max(block.bound_cents, price_cents)
+        self._slots[key] = slot
+        self.at[slot] = key
+
+    def _sort(self) -> None:
+        self._order.sort(key=lambda block: -block.bound_cents)

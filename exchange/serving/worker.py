@@ -1,0 +1,132 @@
+"""One worker: an exchange and its HTTP server in one event loop, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import Final
+
+import structlog
+import uvloop
+
+from exchange.app import Exchange
+from exchange.buyers.addresses import check_url
+from exchange.settings import Secrets, Settings, load_or_make_secrets, read_settings
+from exchange.verticals_file import read_verticals
+from exchange.web.calls import WebLimits
+from exchange.web.metrics import Metrics
+from exchange.web.server import WebServer
+
+READY_VARIABLE: Final = "EXCHANGE_READY_FD"
+"""Names the pipe on which a worker tells its parent that it listens."""
+
+PARENT_CHECK_S: Final = 1.0
+"""How often a worker looks whether its parent still lives."""
+
+log = structlog.get_logger()
+
+
+def run_worker() -> int:
+    """Serve until SIGTERM or SIGINT, or until the parent is gone; gives the exit code."""
+    settings = read_settings()
+    set_up_logs(settings)
+    uvloop.run(_serve(settings))
+    return 0
+
+
+def set_up_logs(settings: Settings) -> None:
+    """Send structured lines to standard error, as JSON or for a terminal."""
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.log.format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            getattr(logging, settings.log.level.upper())
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def open_exchange(settings: Settings, secrets: Secrets) -> Exchange:
+    """The exchange of these settings, not yet started. The store URLs must be in the settings."""
+    if settings.stores.postgres_url is None or settings.stores.redis_url is None:
+        raise ValueError("a worker needs the URLs of its stores")
+    return Exchange(
+        settings,
+        secrets,
+        read_verticals(settings.verticals),
+        postgres_url=settings.stores.postgres_url,
+        redis_url=settings.stores.redis_url,
+    )
+
+
+def web_limits(settings: Settings, secrets: Secrets) -> WebLimits:
+    """The wire's bounds as the settings have them."""
+    allow_private = settings.delivery.allow_private_addresses
+
+    async def checked(url: str) -> str | None:
+        return await check_url(url, allow_private=allow_private)
+
+    return WebLimits(
+        hash_key=secrets.hash_key,
+        max_body_bytes=settings.http.max_body_bytes,
+        default_timeout_ms=settings.ping.default_timeout_ms,
+        max_timeout_ms=settings.ping.max_timeout_ms,
+        max_buyers=settings.ping.max_buyers,
+        clock_skew_s=settings.ping.clock_skew_s,
+        implausible_age_days=settings.ping.implausible_age_days,
+        max_inflight=settings.ping.max_inflight,
+        check_url=checked,
+    )
+
+
+async def _serve(settings: Settings) -> None:
+    secrets = load_or_make_secrets(settings.stores.home, settings.secrets)
+    exchange = open_exchange(settings, secrets)
+    await exchange.start()
+    server = WebServer(exchange, web_limits(settings, secrets), Metrics(), log)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    watcher = asyncio.create_task(_watch_parent(os.getppid(), stopping))
+    try:
+        port = await server.start(settings.http.host, settings.http.port, reuse_port=True)
+        _tell_ready()
+        log.info("listening", host=settings.http.host, port=port, worker=exchange.owner)
+        await stopping.wait()
+        log.info("draining", worker=exchange.owner, leads=exchange.posting.running)
+        exchange.draining = True
+        await server.stop(settings.http.drain_s)
+    finally:
+        watcher.cancel()
+        await exchange.stop()
+    log.info("stopped", worker=exchange.owner)
+
+
+async def _watch_parent(parent_pid: int, stopping: asyncio.Event) -> None:
+    """Stop when the parent dies: nobody would replace or stop this worker any more."""
+    while os.getppid() == parent_pid:  # noqa: ASYNC110 - nothing tells of a parent's death
+        await asyncio.sleep(PARENT_CHECK_S)
+    log.warning("the parent process is gone")
+    stopping.set()
+
+
+def _tell_ready() -> None:
+    if (descriptor := os.environ.get(READY_VARIABLE)) is not None:
+        # For a worker that replaces a dead one nobody waits, and its pipe has no reader.
+        with suppress(BrokenPipeError):
+            os.write(int(descriptor), b".")
+        os.close(int(descriptor))

@@ -1,0 +1,80 @@
+"""Calls about leads: ping and post, the receipt, the company's inbox, and returns."""
+
+from __future__ import annotations
+
+from exchange.core.model import LeadId, PingId
+from exchange.core.reasons import REJECTION_REASONS
+from exchange.flow.faults import Gone, Invalid, NotFound
+from exchange.web.calls import Call
+from exchange.web.market_codec import show_lead, show_rejection
+from exchange.web.ping_codec import answer_ping, read_ping, show_receipt, show_whole_receipt
+from exchange.web.post_codec import answer_post, read_post
+from exchange.web.wire import PingAnswer, PostAnswer
+from exchange.web.wire_leads import (
+    LeadAnswer,
+    LeadList,
+    RejectionAnswer,
+    RejectionBody,
+    SellerReceipt,
+)
+
+
+async def ping(call: Call) -> PingAnswer:
+    """Hold the auction for an anonymous lead."""
+    doors = call.site.doors
+    receipt = await doors.ping(read_ping(call, doors.clock.now()))
+    call.site.metrics.count_ping(receipt)
+    return answer_ping(receipt)
+
+
+async def post(call: Call) -> PostAnswer:
+    """Sell a pinged lead."""
+    doors, metrics = call.site.doors, call.site.metrics
+    request = read_post(call, doors.clock.now())
+    try:
+        result = await doors.post(request)
+    except Gone:
+        metrics.count_post("expired")
+        raise
+    metrics.count_post(result.status)
+    return answer_post(result)
+
+
+async def get_ping(call: Call) -> SellerReceipt:
+    """Show a ping's receipt: to its seller in part, to an operator whole."""
+    receipt = await call.site.doors.receipt(PingId(call.id("ping_id")))
+    if receipt is None or not (call.is_operator or receipt.seller_id == call.seller_id):
+        raise NotFound("There is no such ping.")
+    return show_whole_receipt(receipt) if call.is_operator else show_receipt(receipt)
+
+
+async def list_leads(call: Call) -> LeadList:
+    """List the leads the company took."""
+    page = call.page()
+    found = await call.site.doors.inbox.leads(call.company_id, page.after, page.limit + 1)
+    leads, following = page.cut(list(found), lambda lead: lead.lead_id)
+    return LeadList(items=tuple(show_lead(lead) for lead in leads), next=following)
+
+
+async def get_lead(call: Call) -> LeadAnswer:
+    """Show one lead the company took."""
+    lead_id = LeadId(call.id("lead_id"))
+    lead = await call.site.doors.inbox.lead(call.company_id, lead_id)
+    if lead is None:
+        raise NotFound("There is no such lead.")
+    return show_lead(lead)
+
+
+async def reject(call: Call) -> RejectionAnswer:
+    """Return a lead the company took."""
+    lead_id, body = LeadId(call.id("lead_id")), call.read(RejectionBody)
+    if (body.reason is None) == (body.text is None):
+        raise Invalid("Give either a reason or a text.", field="reason")
+    if body.reason is not None and body.reason not in REJECTION_REASONS:
+        known = ", ".join(REJECTION_REASONS)
+        raise Invalid(f"reason must be one of {known}.", field="reason", code="unknown_reason")
+    rejected, standing = await call.site.doors.reject(
+        call.company_id, lead_id, reason_code=body.reason, text=body.text, note=body.note
+    )
+    call.site.metrics.count_rejection(rejected.reason.category)
+    return show_rejection(rejected, standing, call.site.doors.market.policy)

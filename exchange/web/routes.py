@@ -1,0 +1,203 @@
+"""The one table of calls. Dispatch, authorisation, the OpenAPI document and the tests read it.
+
+Source: the wire's contract (who may call what).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
+
+from msgspec import Struct
+
+from exchange.flow.ports import Role
+from exchange.web import accounts, campaigns, leads, operations
+from exchange.web.calls import Call
+from exchange.web.wire import (
+    NoOfferAnswer,
+    OfferAnswer,
+    PingBody,
+    PostAnswer,
+    PostBody,
+    RefusedAnswer,
+)
+from exchange.web.wire_accounts import (
+    AccountChange,
+    CompanyAnswer,
+    CompanyBody,
+    CompanyList,
+    DepositBody,
+    Document,
+    Health,
+    Index,
+    NewCompany,
+    NewSeller,
+    ResetAnswer,
+    ResetList,
+    SellerAnswer,
+    SellerBody,
+    SellerList,
+    StandingAnswer,
+    VerticalList,
+)
+from exchange.web.wire_campaigns import (
+    CampaignAnswer,
+    CampaignBody,
+    CampaignList,
+    CampaignReplacement,
+)
+from exchange.web.wire_leads import (
+    LeadAnswer,
+    LeadList,
+    RejectionAnswer,
+    RejectionBody,
+    SellerReceipt,
+    WholeReceipt,
+)
+
+Handler = Callable[[Call], Awaitable[object]]
+
+ANYONE: Final[frozenset[Role]] = frozenset()
+SELLER: Final[frozenset[Role]] = frozenset({"seller"})
+COMPANY: Final[frozenset[Role]] = frozenset({"company"})
+OPERATOR: Final[frozenset[Role]] = frozenset({"operator"})
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """One call. No roles means anyone, without a key.
+
+    ``answer`` is the type the document shows (a union for several shapes), ``text`` the content
+    type of one that is not JSON. ``forms``: the body may be a form. ``listed``: takes after and
+    limit. ``keyed``: takes an Idempotency-Key. ``sells``: a ping or post, refused while draining.
+    ``faults`` are the statuses it may answer besides those of its form.
+    """
+
+    method: str
+    path: str
+    roles: frozenset[Role]
+    handler: Handler
+    summary: str
+    tag: str
+    body: type[Struct] | None = None
+    answer: Any = None
+    status: int = 200
+    text: str | None = None
+    forms: bool = False
+    listed: bool = False
+    sells: bool = False
+    keyed: bool = False
+    faults: tuple[int, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The route's name in metrics and logs."""
+        return f"{self.method} {self.path}"
+
+
+def _row(
+    method: str, path: str, roles: frozenset[Role], handler: Handler, tag: str, **facts: Any
+) -> Route:
+    summary = (handler.__doc__ or "").strip().splitlines()[0]
+    return Route(
+        method=method, path=path, roles=roles, handler=handler, summary=summary, tag=tag, **facts
+    )
+
+
+_PING_ANSWER: Final = OfferAnswer | NoOfferAnswer | RefusedAnswer
+_RECEIPT: Final = SellerReceipt | WholeReceipt
+
+# fmt: off
+ROUTES: Final[tuple[Route, ...]] = (
+    _row("POST", "/v1/ping", SELLER, leads.ping, "leads", body=PingBody, answer=_PING_ANSWER,
+         forms=True, sells=True, faults=(503,)),
+    _row("POST", "/v1/post", SELLER, leads.post, "leads", body=PostBody, answer=PostAnswer,
+         forms=True, sells=True, keyed=True, faults=(404, 409, 410, 503)),
+    _row("GET", "/v1/pings/{ping_id}", SELLER | OPERATOR, leads.get_ping, "leads",
+         answer=_RECEIPT, faults=(404,)),
+    _row("GET", "/v1/leads", COMPANY, leads.list_leads, "leads", answer=LeadList, listed=True),
+    _row("GET", "/v1/leads/{lead_id}", COMPANY, leads.get_lead, "leads", answer=LeadAnswer,
+         faults=(404,)),
+    _row("POST", "/v1/leads/{lead_id}/rejections", COMPANY, leads.reject, "leads",
+         body=RejectionBody, answer=RejectionAnswer, faults=(404, 409)),
+    _row("GET", "/v1/campaigns", COMPANY | OPERATOR, campaigns.list_campaigns, "campaigns",
+         answer=CampaignList, listed=True),
+    _row("POST", "/v1/campaigns", COMPANY | OPERATOR, campaigns.create_campaign, "campaigns",
+         body=CampaignBody, answer=CampaignAnswer, status=201),
+    _row("GET", "/v1/campaigns/{campaign_id}", COMPANY | OPERATOR, campaigns.get_campaign,
+         "campaigns", answer=CampaignAnswer, faults=(404,)),
+    _row("PUT", "/v1/campaigns/{campaign_id}", COMPANY | OPERATOR, campaigns.replace_campaign,
+         "campaigns", body=CampaignReplacement, answer=CampaignAnswer, faults=(404,)),
+    _row("DELETE", "/v1/campaigns/{campaign_id}", COMPANY | OPERATOR, campaigns.delete_campaign,
+         "campaigns", status=204, faults=(404,)),
+    _row("GET", "/v1/companies/{company_id}/standing", COMPANY | OPERATOR, accounts.get_standing,
+         "standing", answer=StandingAnswer, faults=(404,)),
+    _row("POST", "/v1/companies/{company_id}/crm-resets", COMPANY | OPERATOR, accounts.ask_reset,
+         "standing", answer=ResetAnswer, status=201, faults=(404, 409)),
+    _row("GET", "/v1/companies/{company_id}/crm-resets", COMPANY | OPERATOR,
+         accounts.list_company_resets, "standing", answer=ResetList, listed=True, faults=(404,)),
+    _row("GET", "/v1/crm-resets", OPERATOR, accounts.list_resets, "standing", answer=ResetList,
+         listed=True),
+    _row("POST", "/v1/crm-resets/{reset_id}/approval", OPERATOR, accounts.approve_reset,
+         "standing", answer=ResetAnswer, faults=(404,)),
+    _row("GET", "/v1/sellers", OPERATOR, accounts.list_sellers, "accounts", answer=SellerList,
+         listed=True),
+    _row("POST", "/v1/sellers", OPERATOR, accounts.create_seller, "accounts", body=SellerBody,
+         answer=NewSeller, status=201),
+    _row("GET", "/v1/sellers/{seller_id}", OPERATOR, accounts.get_seller, "accounts",
+         answer=SellerAnswer, faults=(404,)),
+    _row("PATCH", "/v1/sellers/{seller_id}", OPERATOR, accounts.change_seller, "accounts",
+         body=AccountChange, answer=SellerAnswer, faults=(404,)),
+    _row("GET", "/v1/companies", OPERATOR, accounts.list_companies, "accounts",
+         answer=CompanyList, listed=True),
+    _row("POST", "/v1/companies", OPERATOR, accounts.create_company, "accounts", body=CompanyBody,
+         answer=NewCompany, status=201),
+    _row("GET", "/v1/companies/{company_id}", OPERATOR, accounts.get_company, "accounts",
+         answer=CompanyAnswer, faults=(404,)),
+    _row("PATCH", "/v1/companies/{company_id}", OPERATOR, accounts.change_company, "accounts",
+         body=AccountChange, answer=CompanyAnswer, faults=(404,)),
+    _row("POST", "/v1/companies/{company_id}/deposits", OPERATOR, accounts.deposit, "accounts",
+         body=DepositBody, answer=CompanyAnswer, keyed=True, faults=(404, 409)),
+    _row("GET", "/v1/verticals", SELLER | COMPANY | OPERATOR, operations.list_verticals,
+         "exchange", answer=VerticalList),
+    _row("GET", "/", ANYONE, operations.index, "exchange", answer=Index),
+    _row("GET", "/healthz", ANYONE, operations.health, "exchange", answer=Health),
+    _row("GET", "/readyz", ANYONE, operations.ready, "exchange", answer=Health, faults=(503,)),
+    _row("GET", "/metrics", ANYONE, operations.metrics, "exchange", text="text/plain"),
+    _row("GET", "/openapi.json", ANYONE, operations.document, "exchange", answer=Document),
+)
+# fmt: on
+
+
+class Table:
+    """Finds a path's routes: at once where it has no parameters, else by its segments."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._fixed: dict[str, dict[str, Route]] = {}
+        self._open: dict[int, list[tuple[tuple[str, ...], dict[str, Route]]]] = {}
+        for route in routes:
+            if "{" not in route.path:
+                self._fixed.setdefault(route.path, {})[route.method] = route
+                continue
+            segments = tuple(route.path.split("/"))
+            rows = self._open.setdefault(len(segments), [])
+            methods = next((found for known, found in rows if known == segments), None)
+            if methods is None:
+                methods = {}
+                rows.append((segments, methods))
+            methods[route.method] = route
+
+    def find(self, path: str) -> tuple[dict[str, Route], dict[str, str]] | None:
+        """The routes of a path by method, and its parameters; None if there are none."""
+        if methods := self._fixed.get(path):
+            return methods, {}
+        given = path.split("/")
+        for segments, methods in self._open.get(len(given), ()):
+            params = {}
+            for wanted, segment in zip(segments, given, strict=True):
+                if wanted.startswith("{"):
+                    params[wanted[1:-1]] = segment
+                elif wanted != segment:
+                    break
+            else:
+                return methods, params
+        return None

@@ -1,0 +1,118 @@
+"""What campaigns look like on the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from exchange.core.model import Condition, Period
+from exchange.web.wire import Answer, Body, Id, Moment, Name
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+CampaignStatus = Literal["active", "paused"]
+
+
+class ModifierBody(Body, frozen=True, kw_only=True, omit_defaults=True):
+    """Changes the prices where ``when`` holds: adds dollars, then multiplies."""
+
+    when: Condition
+    add: Decimal | None = None
+    multiply: Decimal | None = None
+
+
+class BidBody(Body, frozen=True, kw_only=True, omit_defaults=True):
+    """A price list: for an exclusive lead, and for each number of buyers sharing one."""
+
+    exclusive: Decimal | None = None
+    shared: Annotated[dict[int, Decimal], Meta(max_length=20)] = field(default_factory=dict)
+    modifiers: Annotated[tuple[ModifierBody, ...], Meta(max_length=50)] = ()
+
+
+class CapBody(Body, frozen=True, kw_only=True, omit_defaults=True):
+    """At most so many leads or dollars in each period of the campaign's timezone."""
+
+    period: Period
+    leads: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
+    spend: Decimal | None = None
+
+
+class OpenHoursBody(Body, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """Open on these days; an end at or before the start runs past midnight."""
+
+    days: Annotated[tuple[Day, ...], Meta(min_length=1, max_length=7)]
+    from_: Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)]
+    to: Annotated[str, Meta(pattern="^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", max_length=5)]
+
+
+class ScheduleBody(Body, frozen=True, kw_only=True):
+    """When a campaign buys; no windows means always."""
+
+    timezone: Annotated[str, Meta(max_length=64)] = "UTC"
+    windows: Annotated[tuple[OpenHoursBody, ...], Meta(max_length=50)] = ()
+
+
+class DeliveryBody(Body, frozen=True, kw_only=True, omit_defaults=True):
+    """One way to hand a lead over: to a URL, or into the company's inbox here.
+
+    Left out, ``timeout_ms`` is 5,000 and ``attempts`` 2; so they are when not shown.
+    """
+
+    kind: Literal["http", "inbox"]
+    url: Annotated[str, Meta(max_length=2_000)] | None = None
+    timeout_ms: Annotated[int, Meta(ge=100, le=30_000)] | None = None
+    attempts: Annotated[int, Meta(ge=1, le=5)] | None = None
+
+
+class CampaignBody(Body, frozen=True, kw_only=True):
+    """What a company wants, at what price, and how it takes delivery."""
+
+    company_id: Id | None = None
+    name: Name
+    vertical: Annotated[str, Meta(max_length=40)]
+    status: CampaignStatus | None = None
+    active: bool | None = None
+    filter: Condition | None = None
+    bid: BidBody
+    caps: Annotated[tuple[CapBody, ...], Meta(max_length=10)] = ()
+    schedule: ScheduleBody = ScheduleBody()
+    max_age_hours: Annotated[int, Meta(ge=1, le=8_760)] | None = None
+    delivery: Annotated[tuple[DeliveryBody, ...], Meta(min_length=1, max_length=5)]
+
+
+class CampaignReplacement(CampaignBody, frozen=True, kw_only=True):
+    """A campaign as it is to be; what a GET gave besides may be sent back and changes nothing."""
+
+    campaign_id: Id | None = None
+    version: int | None = None
+    created_at: Moment | None = None
+    updated_at: Moment | None = None
+
+
+class CampaignAnswer(Answer, frozen=True, kw_only=True):
+    """A campaign in the form it was given, with its id and dates."""
+
+    campaign_id: str
+    company_id: str
+    name: str
+    vertical: str
+    status: CampaignStatus
+    active: bool
+    filter: Condition | None
+    bid: BidBody
+    caps: tuple[CapBody, ...]
+    schedule: ScheduleBody
+    max_age_hours: int | None
+    delivery: tuple[DeliveryBody, ...]
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class CampaignList(Answer, frozen=True, kw_only=True):
+    """A page of campaigns; ``next`` is the ``after`` of the page behind it."""
+
+    items: tuple[CampaignAnswer, ...]
+    next: str | None

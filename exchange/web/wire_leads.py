@@ -1,0 +1,103 @@
+"""What receipts, delivered leads and their rejections look like on the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from msgspec import Meta, Raw
+
+from exchange.flow.ports import Contact
+from exchange.web.wire import Answer, Body, LegPrice, ReasonAnswer
+from exchange.web.wire_accounts import StandingSummary
+
+
+class SellerReceipt(Answer, frozen=True, kw_only=True):
+    """What decided a ping, as far as its seller may see: no company and no bid."""
+
+    ping_id: str
+    status: Literal["offer", "no_offer", "refused"]
+    decided_at: datetime
+    price: Decimal | None
+    mode: Literal["exclusive", "shared"] | None
+    legs: tuple[LegPrice, ...]
+    expires_at: datetime | None
+    reason: ReasonAnswer | None
+    reasons: dict[str, int]
+    timings_us: dict[str, int]
+
+
+class CandidateAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one campaign. ``overall_ratio`` is the exact rate, ``draw`` settled ties."""
+
+    campaign_id: str
+    company_id: str
+    outcome: Literal["won", "lost", "no_bid"]
+    reason: str | None = None
+    base: Decimal | None = None
+    overall_pct: Decimal | None = None
+    overall_ratio: str | None = None
+    rectified: Decimal | None = None
+    charged: Decimal | None = None
+    rank: int | None = None
+    share: int | None = None
+    draw: int | None = None
+    first_look: bool = False
+
+
+class WholeReceipt(SellerReceipt, frozen=True, kw_only=True):
+    """Everything that decided a ping: from it and the rules the winner can be recomputed."""
+
+    seller_id: str
+    vertical: str
+    attributes: Raw
+    max_buyers: int
+    min_price: Decimal
+    share: int | None
+    premium: bool
+    candidates: tuple[CandidateAnswer, ...]
+
+
+class LeadAnswer(Answer, frozen=True, kw_only=True):
+    """A lead as the company that took it sees it."""
+
+    lead_id: str
+    delivery_id: str
+    campaign_id: str
+    vertical: str
+    status: str
+    price: Decimal
+    attributes: Raw
+    contact: Contact
+    delivered_at: datetime
+    rejectable_until: datetime | None
+    rejection: ReasonAnswer | None
+    test: bool
+
+
+class LeadList(Answer, frozen=True, kw_only=True):
+    """A page of leads."""
+
+    items: tuple[LeadAnswer, ...]
+    next: str | None
+
+
+class RejectionBody(Body, frozen=True, kw_only=True):
+    """Why a lead is returned: a reason's code, or free text."""
+
+    reason: Annotated[str, Meta(max_length=40)] | None = None
+    text: Annotated[str, Meta(min_length=1, max_length=1_000)] | None = None
+    note: Annotated[str, Meta(max_length=1_000)] | None = None
+
+
+class RejectionAnswer(Answer, frozen=True, kw_only=True):
+    """An accepted rejection, and the standing right after it."""
+
+    rejection_id: str
+    lead_id: str
+    kind: Literal["manual"] = "manual"
+    category: str
+    reason: str
+    value: Decimal
+    standing: StandingSummary

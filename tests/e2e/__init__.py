@@ -1,0 +1,1 @@
+"""The exchange from outside: real processes, real sockets, real kills."""

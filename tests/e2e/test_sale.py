@@ -1,0 +1,197 @@
+"""A lead is sold, by HTTP, on real stores and two workers. Source: rules §2–§8."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from bidders.crm import Behaviour, CrmServer
+from tests.e2e.running import Running, until
+from tests.e2e.wire import (
+    ATTRIBUTES,
+    Json,
+    Wire,
+    hashes_of,
+    line_to_each_worker,
+    paid_to_seller,
+    person,
+    rectified,
+)
+
+pytestmark = pytest.mark.e2e
+
+AT_ONCE = 64
+FOLLOW_S = 1.0
+
+
+async def at_once(limit: int, calls: list[Awaitable[Any]]) -> list[Any]:
+    """Make calls, so many under way at any time."""
+    room = asyncio.Semaphore(limit)
+
+    async def one(call: Awaitable[Any]) -> Any:
+        async with room:
+            return await call
+
+    return await asyncio.gather(*(one(call) for call in calls))
+
+
+def only(state: str) -> Json:
+    """A filter and attributes that keep one test's market apart from the others'."""
+    return {"field": "state", "op": "=", "value": state}
+
+
+def in_state(state: str) -> Json:
+    return {"attributes": {**ATTRIBUTES, "state": state}}
+
+
+async def test_a_pinged_lead_is_posted_delivered_once_rejected_and_the_next_ping_is_cheaper(
+    wire: Wire, crm: CrmServer
+) -> None:
+    seller, company = await wire.seller(), await wire.company()
+    url = crm.set_behaviour("readme", Behaviour())
+    await wire.campaign(company, "45.75", url=url, filter=only("CA"))
+    contact = person(1)
+
+    offer = await wire.offer(seller, contact_hashes=hashes_of(contact))
+    assert offer["price"] == paid_to_seller(Decimal("45.75")) == Decimal("38.89")
+    sold = (await wire.post(seller, offer["ping_id"], contact)).ok()
+    assert (sold["status"], sold["price"]) == ("sold", Decimal("38.89"))
+
+    [seen] = crm.leads("readme")
+    assert seen.attempts == 1
+    assert seen.price_cents == 4575
+    assert seen.lead_id == sold["lead_id"]
+    assert seen.decode_payload()["contact"] == contact
+
+    await wire.sell(seller, person(2))
+    returned = (await wire.reject(company, sold["lead_id"])).ok()
+    assert returned["value"] == Decimal("45.75")
+    assert returned["standing"]["overall_pct"] == Decimal("50.00")
+    assert await wire.price(seller) == paid_to_seller(Decimal("22.88"))  # 22.875 to even
+    again = (await wire.reject(company, sold["lead_id"])).ok()
+    assert again["rejection_id"] == returned["rejection_id"]
+    assert crm.counts("readme").seen == 2
+
+
+async def test_a_contact_sold_is_a_duplicate_at_the_next_ping_on_every_worker(
+    wire: Wire, running: Running
+) -> None:
+    seller, company = await wire.seller(), await wire.company()
+    await wire.campaign(company, "20.00", filter=only("OR"))
+    contact = person(3)
+    hashes = hashes_of(contact)
+    await wire.sell(seller, contact, contact_hashes=hashes, **in_state("OR"))
+    async with line_to_each_worker(running) as lines:
+        for line in lines.values():
+            again = (await line.ping(seller, contact_hashes=hashes, **in_state("OR"))).ok()
+            assert (again["status"], again["reason"]["code"]) == ("refused", "duplicate")
+
+
+async def test_the_next_ping_after_an_answered_rejection_has_the_new_price_on_every_worker(
+    wire: Wire, running: Running
+) -> None:
+    seller, company = await wire.seller(), await wire.company()
+    await wire.campaign(company, "100.00", filter=only("NV"))
+    market = in_state("NV")
+    assigned = rejected = Decimal(0)
+    async with line_to_each_worker(running) as lines:
+        order = list(lines.values())
+        for turn in range(30):
+            line, other = order[turn % 2], order[(turn + 1) % 2]
+            for number in range(2):
+                sold = await line.sell(seller, person(10 + 2 * turn + number), **market)
+                value = rectified("100.00", rejected, assigned)
+                assert sold["price"] == paid_to_seller(value)
+                assigned += value
+            rejected += Decimal((await line.reject(company, sold["lead_id"])).ok()["value"])
+            expected = paid_to_seller(rectified("100.00", rejected, assigned))
+            assert await line.price(seller, **market) == expected, f"round {turn}"
+
+            async def has_followed(line: Wire = other, expected: Decimal = expected) -> bool:
+                return await line.price(seller, **market) == expected
+
+            await until(has_followed, FOLLOW_S, "the other worker to follow")
+        assert all(line.worker_pid() == pid for pid, line in lines.items())
+    standing = await wire.standing(company)
+    assert (standing["assigned"], standing["rejected_manual"]) == (assigned, rejected)
+
+
+async def test_64_posts_of_one_ping_at_once_are_one_sale_with_one_answer(
+    wire: Wire, running: Running, crm: CrmServer
+) -> None:
+    seller, company = await wire.seller(), await wire.company()
+    url = crm.set_behaviour("once", Behaviour(delay_ms=150))
+    await wire.campaign(company, "30.00", url=url, filter=only("AZ"))
+    ping_id = (await wire.offer(seller, **in_state("AZ")))["ping_id"]
+    answers = await asyncio.gather(
+        *(wire.post(seller, ping_id, person(80)) for _ in range(AT_ONCE))
+    )
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.body for answer in answers}) == 1
+    assert answers[0].json["status"] == "sold"
+    assert [seen.attempts for seen in crm.leads("once")] == [1]
+    assert len(await wire.leads(company)) == 1
+    async with line_to_each_worker(running) as lines:
+        for line in lines.values():
+            assert (await line.post(seller, ping_id, person(80))).body == answers[0].body
+            other = await line.post(seller, ping_id, person(81))
+            assert (other.status, other.json["code"]) == (409, "posted_before")
+
+
+BOUNDS = [
+    pytest.param("TX", "10.00", {"caps": [{"period": "day", "leads": 100}]}, None, 150, 100, "cap"),
+    pytest.param(
+        *("FL", "45.75", {"caps": [{"period": "month", "spend": 1000}]}, None, 40, 21, "budget")
+    ),
+    pytest.param("GA", "33.33", {}, "1000.00", 45, 30, "balance"),
+]
+
+
+@pytest.mark.parametrize(
+    ("state", "price", "bound", "deposit", "pings", "most", "reason"),
+    BOUNDS,
+    ids=["cap", "budget", "balance"],
+)
+async def test_64_posts_at_once_never_sell_beyond_a_bound(
+    wire: Wire,
+    state: str,
+    price: str,
+    bound: Json,
+    deposit: str | None,
+    pings: int,
+    most: int,
+    reason: str,
+) -> None:
+    seller, company = await wire.seller(), await wire.company(deposit=deposit)
+    await wire.campaign(company, price, filter=only(state), **bound)
+    market = in_state(state)
+    offers = await at_once(16, [wire.offer(seller, **market) for _ in range(pings)])
+    answers = await at_once(
+        AT_ONCE,
+        [
+            wire.post(seller, offer["ping_id"], person(100 + number))
+            for number, offer in enumerate(offers)
+        ],
+    )
+    outcomes = Counter(
+        (answer.ok()["status"], answer.json.get("reason", {}).get("code")) for answer in answers
+    )
+    assert outcomes == {("sold", None): most, ("unsold", "no_buyer_left"): pings - most}
+    assert len(await wire.leads(company)) == most
+
+    async def bids_no_more() -> bool:
+        """The other worker hears of the last sale a moment later."""
+        answer = (await wire.ping(seller, **market)).ok()
+        return answer["status"] == "no_offer" and answer["reasons"].get(reason) == 1
+
+    await until(bids_no_more, FOLLOW_S, f"no_offer because of {reason}")
+    spent = Decimal(price) * most
+    account = await wire.get(f"/v1/companies/{company.id}")
+    assert account["balance"] == Decimal(deposit or 0) - spent
+    assert account["available"] == (None if deposit is None else Decimal(deposit) - spent)
+    assert (await wire.standing(company))["assigned"] == spent

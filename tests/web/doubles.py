@@ -1,0 +1,398 @@
+"""A market behind doors, in memory and no larger than the wire's tests need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+
+import msgspec
+from msgspec import Raw
+from msgspec.structs import replace
+
+from exchange.core.auction import Candidate
+from exchange.core.changes import CompanyChange
+from exchange.core.market import Market
+from exchange.core.model import (
+    Campaign,
+    CampaignId,
+    CompanyId,
+    LeadId,
+    Ping,
+    PingId,
+    Policy,
+)
+from exchange.core.reasons import Reason
+from exchange.core.standing import Bucket, Standing, Window, weigh
+from exchange.core.verticals import AttributeSpec, VerticalSpec, compile_vertical
+from exchange.flow.faults import Conflict, NotFound, because
+from exchange.flow.ports import (
+    Clock,
+    Contact,
+    LegResult,
+    PostRequest,
+    PostResult,
+    Receipt,
+    Rejected,
+    Role,
+)
+from exchange.flow.registry import (
+    Account,
+    Caller,
+    CampaignRecord,
+    DeliveredLead,
+    Inbox,
+    Registry,
+    Reset,
+)
+
+NOW = datetime(2026, 11, 21, 22, 40, tzinfo=UTC)
+TODAY = NOW.date()
+
+SOLAR = compile_vertical(
+    VerticalSpec(
+        name="solar",
+        title="Residential solar",
+        floor="1.00",
+        attributes={
+            "zip": AttributeSpec(kind="zip", required=True, description="ZIP code of the home"),
+            "state": AttributeSpec(kind="state", required=True),
+            "credit_score": AttributeSpec(kind="integer", min=300, max=850),
+            "owns_home": AttributeSpec(kind="boolean"),
+            "monthly_bill": AttributeSpec(kind="decimal", min=0, max=10_000),
+            "roof": AttributeSpec(kind="choice", allowed=("tile", "metal")),
+            "remarks": AttributeSpec(kind="text", max_length=60),
+            "panels": AttributeSpec(kind="integer"),
+            "area": AttributeSpec(kind="decimal"),
+        },
+    )
+)
+ROOFING = compile_vertical(
+    VerticalSpec(
+        name="roofing",
+        title="Roofing",
+        attributes={"zip": AttributeSpec(kind="zip", required=True)},
+    )
+)
+
+KEYS = {
+    "key-of-seller": Caller(role="seller", subject_id="seller-1"),
+    "key-of-other-seller": Caller(role="seller", subject_id="seller-2"),
+    "key-of-company": Caller(role="company", subject_id="company-1"),
+    "key-of-other-company": Caller(role="company", subject_id="company-2"),
+    "key-of-operator": Caller(role="operator", subject_id="operator"),
+}
+
+
+class FrozenClock:
+    """A clock that stands still."""
+
+    def now(self) -> datetime:
+        return NOW
+
+
+class MemoryRegistry:
+    """Accounts, campaigns and resets in dicts."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[Role, str], Account] = {}
+        self.records: dict[str, CampaignRecord] = {}
+        self.deposits: dict[str, int] = {}
+        self.kept_resets: dict[str, Reset] = {}
+        for caller in KEYS.values():
+            if caller.role != "operator":
+                self._keep(caller.role, caller.subject_id, caller.subject_id)
+
+    def _keep(self, role: Role, account_id: str, name: str, prepaid: bool = False) -> Account:
+        account = Account(
+            id=account_id,
+            role=role,
+            name=name,
+            active=True,
+            created_at=NOW,
+            prepaid=prepaid,
+            available_cents=0 if prepaid else None,
+        )
+        self.kept[role, account_id] = account
+        return account
+
+    async def who(self, api_key: str) -> Caller | None:
+        return KEYS.get(api_key)
+
+    async def create_account(
+        self, role: Role, name: str, *, prepaid: bool, now: datetime
+    ) -> tuple[Account, str]:
+        number = len(self.kept) + 1
+        return self._keep(role, f"{role}-{number}", name, prepaid), f"new-key-{number}"
+
+    async def accounts(self, role: Role, after: str, limit: int) -> Sequence[Account]:
+        ids = sorted(i for r, i in self.kept if r == role and i > after)
+        return [self.kept[role, i] for i in ids[:limit]]
+
+    async def account(self, role: Role, account_id: str) -> Account | None:
+        return self.kept.get((role, account_id))
+
+    async def set_active(
+        self, role: Role, account_id: str, active: bool, now: datetime
+    ) -> Account | None:
+        account = self.kept.get((role, account_id))
+        if account is not None:
+            account = self.kept[role, account_id] = replace(account, active=active)
+        return account
+
+    async def deposit(
+        self, company_id: CompanyId, cents: int, key: str, now: datetime
+    ) -> Account | None:
+        account = self.kept.get(("company", company_id))
+        if account is None:
+            return None
+        if self.deposits.setdefault(key, cents) != cents:
+            raise Conflict("this key was used for another deposit", field="key")
+        balance = sum(self.deposits.values())
+        return replace(account, balance_cents=balance, available_cents=balance)
+
+    async def save_campaign(
+        self, campaign: Campaign, *, create: bool, now: datetime
+    ) -> CampaignRecord | None:
+        old = self.records.get(campaign.campaign_id)
+        record = CampaignRecord(
+            campaign=campaign,
+            version=1 if old is None else old.version + 1,
+            created_at=now if old is None else old.created_at,
+            updated_at=now,
+        )
+        self.records[campaign.campaign_id] = record
+        return record
+
+    async def delete_campaign(
+        self, campaign_id: CampaignId, company_id: CompanyId, now: datetime
+    ) -> bool:
+        return self.records.pop(campaign_id, None) is not None
+
+    async def campaign(self, campaign_id: CampaignId) -> CampaignRecord | None:
+        return self.records.get(campaign_id)
+
+    async def campaigns(
+        self, company_id: CompanyId | None, after: str, limit: int
+    ) -> Sequence[CampaignRecord]:
+        found = [
+            record
+            for _, record in sorted(self.records.items())
+            if company_id in (None, record.campaign.company_id)
+            and record.campaign.campaign_id > after
+        ]
+        return found[:limit]
+
+    async def window(self, company_id: CompanyId, now: datetime) -> Window | None:
+        return window_of(company_id) if ("company", company_id) in self.kept else None
+
+    async def ask_reset(self, company_id: CompanyId, now: datetime) -> Reset:
+        if ("company", company_id) not in self.kept:
+            raise NotFound("no such company")
+        if company_id == "company-2":
+            raise because(Reason.RESET_TOO_EARLY, details={"missing": "12.00"})
+        reset = Reset(
+            reset_id="reset-1",
+            company_id=company_id,
+            status="asked",
+            asked_at=now,
+            approved_at=None,
+        )
+        self.kept_resets[reset.reset_id] = reset
+        return reset
+
+    async def approve_reset(self, reset_id: str, now: datetime) -> Reset | None:
+        reset = self.kept_resets.get(reset_id)
+        return replace(reset, status="approved", approved_at=now) if reset else None
+
+    async def resets(self, company_id: CompanyId | None, after: str, limit: int) -> Sequence[Reset]:
+        found = [r for r in self.kept_resets.values() if company_id in (None, r.company_id)]
+        return [r for r in found if r.reset_id > after][:limit]
+
+
+def window_of(company_id: CompanyId) -> Window:
+    """$550,000 assigned, $39,900 and $6,850 rejected: 8.50 % overall, 1.25 % crm."""
+    yesterday = TODAY - timedelta(days=1)
+    return Window(
+        company_id=company_id,
+        era=1,
+        era_assigned=54_800_000,
+        buckets={
+            (yesterday, 0): Bucket(assigned=200_000),
+            (yesterday, 1): Bucket(assigned=800_000, manual=3_990_000 - 10_000),
+            (TODAY, 1): Bucket(assigned=54_000_000, manual=10_000, crm=685_000),
+            (date(2026, 1, 1), 0): Bucket(assigned=99, manual=99),
+        },
+    )
+
+
+def lead_of(number: int) -> DeliveredLead:
+    """A lead that company-1 took."""
+    return DeliveredLead(
+        lead_id=LeadId(f"lead-{number}"),
+        delivery_id=f"delivery-{number}",
+        campaign_id=CampaignId("campaign-1"),
+        vertical="solar",
+        status="sold",
+        price_cents=4_575,
+        attributes=Raw(b'{"zip":"94107","state":"CA"}'),
+        contact=Contact(first_name="Ann", last_name="Lee", email="ann@example.com"),
+        delivered_at=NOW,
+        rejectable_until=NOW + timedelta(hours=48),
+        rejection_reason=None,
+        test=False,
+    )
+
+
+class MemoryInbox:
+    """Five leads of company-1."""
+
+    async def leads(self, company_id: CompanyId, after: str, limit: int) -> list[DeliveredLead]:
+        found = [lead_of(n) for n in range(1, 6)] if company_id == "company-1" else []
+        return [lead for lead in found if lead.lead_id > after][:limit]
+
+    async def lead(self, company_id: CompanyId, lead_id: LeadId) -> DeliveredLead | None:
+        found = await self.leads(company_id, "", 10)
+        return next((lead for lead in found if lead.lead_id == lead_id), None)
+
+
+class MemoryDoors:
+    """Answers every ping with an offer of 38.89 and every post with a sale, and remembers both.
+
+    ``fault`` is raised instead, once set; ``legs_cents`` is what the next offer is made of.
+    """
+
+    def __init__(self) -> None:
+        self.clock: Clock = FrozenClock()
+        self.market = Market([SOLAR, ROOFING], Policy(), TODAY)
+        self.accounts = MemoryRegistry()
+        self.registry: Registry = self.accounts
+        self.inbox: Inbox = MemoryInbox()
+        self.pings: list[Ping] = []
+        self.posts: list[PostRequest] = []
+        self.receipts: dict[str, Receipt] = {}
+        self.legs_cents: tuple[int, ...] = (3_889,)
+        self.refusal: Reason | None = None
+        self.fault: Exception | None = None
+        self.waiting_for: list[str] = []
+
+    async def ping(self, ping: Ping) -> Receipt:
+        if self.fault is not None:
+            raise self.fault
+        self.pings.append(ping)
+        receipt = self._decide(ping)
+        self.receipts[ping.ping_id] = receipt
+        return receipt
+
+    def _decide(self, ping: Ping) -> Receipt:
+        offered = bool(self.legs_cents) and self.refusal is None
+        status: Literal["offer", "no_offer", "refused"] = "offer" if offered else "refused"
+        if not offered and self.refusal is None:
+            status = "no_offer"
+        return Receipt(
+            ping_id=ping.ping_id,
+            seller_id=ping.seller_id,
+            vertical=ping.vertical,
+            attributes=Raw(msgspec.json.encode(ping.attributes)),
+            status=status,
+            decided_at=NOW,
+            share=len(self.legs_cents) if offered else None,
+            legs_cents=self.legs_cents if offered else (),
+            expires_at=NOW + timedelta(seconds=300) if offered else None,
+            reason=self.refusal or (None if offered else Reason.NO_BID),
+            reasons={"filter": 41, "schedule": 2, "outbid": 1},
+            timings_us={"screen": 12, "auction": 80},
+            candidates=(
+                Candidate(
+                    campaign_id=CampaignId("campaign-1"),
+                    company_id=CompanyId("company-1"),
+                    outcome="won",
+                    share=1,
+                    base_cents=5_000,
+                    rejected=85,
+                    assigned=1_000,
+                    rectified_cents=4_575,
+                    charged_cents=4_575,
+                    rank=1,
+                    draw=7,
+                ),
+                Candidate(
+                    campaign_id=CampaignId("campaign-2"),
+                    company_id=CompanyId("company-2"),
+                    outcome="no_bid",
+                    reason=Reason.CRM_GATE,
+                ),
+            ),
+        )
+
+    async def post(self, request: PostRequest) -> PostResult:
+        if self.fault is not None:
+            raise self.fault
+        self.posts.append(request)
+        legs = tuple(
+            LegResult(leg_id=f"{request.ping_id}-{n}", status="sold", price_cents=price)
+            for n, price in enumerate(self.legs_cents, start=1)
+        )
+        if self.refusal is not None:
+            return PostResult(
+                ping_id=request.ping_id,
+                lead_id=LeadId("lead-9"),
+                status="unsold",
+                reason=self.refusal,
+                legs=(LegResult(leg_id="x-1", status="unsold", reason=self.refusal),),
+            )
+        return PostResult(
+            ping_id=request.ping_id,
+            lead_id=LeadId("lead-9"),
+            status="sold",
+            price_cents=sum(self.legs_cents),
+            legs=legs,
+        )
+
+    async def reject(
+        self,
+        company_id: CompanyId,
+        lead_id: LeadId,
+        *,
+        reason_code: str | None,
+        text: str | None,
+        note: str | None,
+    ) -> tuple[Rejected, Standing]:
+        if await self.inbox.lead(company_id, lead_id) is None:
+            raise NotFound("no such lead")
+        window = window_of(company_id)
+        rejected = Rejected(
+            rejection_id="rejection-1",
+            lead_id=lead_id,
+            reason=Reason.INVALID_CONTACT,
+            value_cents=4_575,
+            rejected_at=NOW,
+            day=TODAY,
+            company=CompanyChange(
+                company_id=company_id, version=2, active=True, era=1, era_assigned=0
+            ),
+        )
+        return rejected, weigh(window, TODAY, self.market.policy)
+
+    async def receipt(self, ping_id: PingId) -> Receipt | None:
+        return self.receipts.get(ping_id)
+
+    async def standing(self, company_id: CompanyId) -> Standing | None:
+        window = await self.registry.window(company_id, NOW)
+        return weigh(window, TODAY, self.market.policy) if window is not None else None
+
+    def ready(self) -> list[str]:
+        return self.waiting_for
+
+
+class RecordingLog:
+    """Keeps what was logged."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, object]]] = []
+
+    def error(self, event: str, **facts: object) -> None:
+        self.lines.append((event, facts))
+
+    def warning(self, event: str, **facts: object) -> None:
+        self.lines.append((event, facts))
