@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, date, datetime
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -19,6 +21,7 @@ from exchange.core.screen import DuplicateWindows
 from exchange.core.standing import Standing, weigh, window_start
 from exchange.core.verticals import Vertical
 from exchange.flow.announce import Announcer
+from exchange.flow.faults import Unavailable
 from exchange.flow.follow import Following
 from exchange.flow.ping import Pinging, PingTerms
 from exchange.flow.ports import Answer, Clock, Parcel, PostRequest, PostResult, Receipt, Rejected
@@ -26,6 +29,7 @@ from exchange.flow.post import Posting, PostTerms
 from exchange.flow.reject import Rejecting
 from exchange.settings import Secrets, Settings
 from exchange.stores.check import Checked, check
+from exchange.stores.housekeeping import Housekeeping
 from exchange.stores.postgres import Postgres
 from exchange.stores.postgres_books import PostgresBooks
 from exchange.stores.postgres_inbox import PostgresInbox
@@ -38,6 +42,9 @@ from exchange.stores.redis_client import quick_client, waiting_client
 from exchange.stores.redis_mirror import RedisFeed, RedisMirror
 from exchange.stores.redis_offers import RedisOffers
 from exchange.stores.vault import ContactVault
+
+RETIRE_S: Final = 1.0
+"""Longest a stopping worker takes to say so; without it, the others wait for a silence."""
 
 log = structlog.get_logger()
 
@@ -135,7 +142,7 @@ class Exchange:
         )
         self.rejecting = Rejecting(
             market=self.market,
-            returns=PostgresReturns(self.postgres, settings.market),
+            returns=PostgresReturns(self.postgres, settings.market, self.vault),
             announcer=self.announcer,
             clock=self.clock,
             today=self.today,
@@ -152,6 +159,7 @@ class Exchange:
             clock=self.clock,
             today=self.today,
             rebuild=self.rebuild,
+            tidy=Housekeeping(self.postgres, settings.stores.receipt_days).tidy,
             on_error=lambda name, error: log.warning("loop failed", loop=name, error=str(error)),
         )
 
@@ -172,13 +180,14 @@ class Exchange:
         self._stack.push_async_callback(self.courier.close)
         self.receipts.start()
         self._stack.push_async_callback(self.receipts.stop)
+        self._stack.push_async_callback(self._retire)
         await self.following.start()
         self._stack.push_async_callback(self.following.stop)
 
-    async def stop(self) -> None:
-        """Let open leads finish, within the drain time, and close everything."""
+    async def stop(self, drain_s: float | None = None) -> None:
+        """Let open leads finish, within what is left of the drain time, and close everything."""
         self.draining = True
-        done = await self.posting.drain(self.settings.http.drain_s)
+        done = await self.posting.drain(self.settings.http.drain_s if drain_s is None else drain_s)
         if not done:
             log.warning("leads left for another worker", leads=self.posting.running)
         await self._stack.aclose()
@@ -241,6 +250,12 @@ class Exchange:
         return await rebuild(
             self.postgres, self.snapshots, self.mirror, self.offers, now=now, first_day=first
         )
+
+    async def _retire(self) -> None:
+        """Let the others take over at once what this worker leaves, not after a silence."""
+        with suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(RETIRE_S):
+                await self.books.retire(self.owner)
 
     def _tell_unfit(self, campaign_id: str, problem: str) -> None:
         log.warning("campaign does not fit its vertical", campaign_id=campaign_id, problem=problem)

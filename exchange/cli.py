@@ -38,7 +38,8 @@ OK: Final = 0
 FAILED: Final = 1
 MISUSED: Final = 2
 
-out = Console(highlight=False, soft_wrap=True)
+# A pipe has no width; tables are read by programs there, and must not be cut.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 250)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -106,8 +107,8 @@ def build_parser() -> argparse.ArgumentParser:
     keys.add_argument("--id", help="issue and list: the seller's or company's id")
     keys.add_argument("--hash", help="revoke: the key's hash, as list shows it")
     add("settings", run_settings, "Show every setting: its key, variable, default and meaning.")
-    worker = add("worker", lambda options: run_worker(), argparse.SUPPRESS)
-    worker.usage = "started by exchange serve"
+    # Started by serve, not by people: without a help text it is not listed.
+    commands.add_parser("worker").set_defaults(run=lambda options: run_worker())
     return parser
 
 
@@ -198,7 +199,8 @@ def run_keys(options: argparse.Namespace) -> int:
             out.print(key)
         elif options.action == "list":
             table = Table("hash", "role", "of", "issued", "revoked")
-            for row in await exchange.registry.keys_of(options.id or "operators"):
+            of = [options.id] if options.id else ["operator", "operators"]
+            for row in [r for who in of for r in await exchange.registry.keys_of(who)]:
                 revoked = str(row["revoked_at"] or "")
                 table.add_row(
                     row["hash"], row["role"], row["subject_id"], str(row["created_at"]), revoked

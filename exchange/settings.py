@@ -146,9 +146,6 @@ class DeliverySettings(Struct, frozen=True, kw_only=True):
 
     backoff_ms: Annotated[int, _whole(0, 10_000, "Pause before a second attempt")] = 100
     max_answer_bytes: Annotated[int, _whole(1_024, 2**24, "The longest answer read")] = 65_536
-    connect_timeout_ms: Annotated[
-        int, _whole(1, 30_000, "Time to connect to a company's system")
-    ] = 2_000
     allow_private_addresses: Annotated[
         bool,
         Meta(
@@ -173,6 +170,7 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
         Path, _read_as("path", "The directory of the exchange's own files", "EXCHANGE_HOME")
     ] = Path("~/.local/share/exchange")
     postgres_pool: Annotated[int, _whole(1, 200, "PostgreSQL connections of each worker")] = 8
+    receipt_days: Annotated[int, _whole(1, 3_650, "Days a receipt is kept")] = 90
 
     def __repr__(self) -> str:
         return f"StoreSettings({', '.join(f'{n}={v!r}' for n, v in self.__rich_repr__())})"
@@ -183,6 +181,7 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
             ("redis_url", _without_password(self.redis_url)),
             ("home", self.home),
             ("postgres_pool", self.postgres_pool),
+            ("receipt_days", self.receipt_days),
         ]
 
 

@@ -86,7 +86,8 @@ class Decision(Struct, frozen=True, kw_only=True):
 
 def decide(market: Market, ping: Ping, now: datetime, draw_key: bytes) -> Decision:
     """Hold the auction for a ping over a market. ``draw_key`` (16–64 bytes) seeds fair ties."""
-    premium = _is_premium(market, ping)
+    premium = is_premium(market, ping)
+    drawer = Drawer(draw_key, ping.ping_id)
     bids: list[BidEntry] = []
     refused: list[Candidate] = []
     for runner in market.runners(ping.vertical):
@@ -96,20 +97,34 @@ def decide(market: Market, ping: Ping, now: datetime, draw_key: bytes) -> Decisi
         if reason is not None:
             refused.append(_no_bid(runner, reason))
             continue
-        entries, lost = _price(runner, market, ping, now, draw_key, premium)
+        entries, lost = price(runner, market, ping, now, drawer, premium)
         bids.extend(entries)
         if not entries and lost is not None:
             refused.append(lost)
     award = hold(bids, ping.max_buyers)
-    candidates = (*_explain(bids, award, market), *refused)
+    candidates = (*explain(bids, award, market), *refused)
     counts = Counter(c.reason.code for c in candidates if c.reason is not None)
     return Decision(award=award, candidates=candidates, reasons=dict(counts), premium=premium)
 
 
+class Drawer:
+    """The keyed draw of one ping, made ready once for all its campaigns."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, draw_key: bytes, ping_id: PingId) -> None:
+        self._begun = blake2b(f"{ping_id}|".encode(), digest_size=6, key=draw_key)
+
+    def draw(self, campaign_id: CampaignId) -> int:
+        """48 bits that settle equal bids; the lower wins."""
+        drawing = self._begun.copy()
+        drawing.update(campaign_id.encode())
+        return int.from_bytes(drawing.digest(), "big")
+
+
 def draw(draw_key: bytes, ping_id: PingId, campaign_id: CampaignId) -> int:
-    """The keyed draw that settles equal bids: 48 bits, the lower wins."""
-    text = f"{ping_id}|{campaign_id}".encode()
-    return int.from_bytes(blake2b(text, digest_size=6, key=draw_key).digest(), "big")
+    """The keyed draw of a campaign in a ping's auction, for whoever recomputes a tie."""
+    return Drawer(draw_key, ping_id).draw(campaign_id)
 
 
 def rank(bids: Iterable[BidEntry]) -> list[BidEntry]:
@@ -157,13 +172,14 @@ def _best_share(bids: Sequence[BidEntry], max_buyers: int) -> tuple[int, list[Bi
     return best_share, best_ranks
 
 
-def _is_premium(market: Market, ping: Ping) -> bool:
+def is_premium(market: Market, ping: Ping) -> bool:
+    """Whether the vertical's rule marks this lead as premium."""
     predicate = market.premium.get(ping.vertical)
     return predicate is not None and predicate(ping.attributes)
 
 
-def _price(
-    runner: Runner, market: Market, ping: Ping, now: datetime, draw_key: bytes, premium: bool
+def price(
+    runner: Runner, market: Market, ping: Ping, now: datetime, drawer: Drawer, premium: bool
 ) -> tuple[list[BidEntry], Candidate | None]:
     """A campaign's bids at every share count it may take, or why none of its prices stands.
 
@@ -173,7 +189,7 @@ def _price(
     standing = market.standings[campaign.company_id]
     company = market.companies[campaign.company_id]
     floor_cents = market.verticals[ping.vertical].floor_cents
-    drawn = draw(draw_key, ping.ping_id, campaign.campaign_id)
+    drawn = drawer.draw(campaign.campaign_id)
     entries: list[BidEntry] = []
     lost: Candidate | None = None
     no_room: Candidate | None = None
@@ -237,7 +253,7 @@ def _lost(
     )
 
 
-def _explain(bids: Sequence[BidEntry], award: Award, market: Market) -> list[Candidate]:
+def explain(bids: Sequence[BidEntry], award: Award, market: Market) -> list[Candidate]:
     """A candidate for every bid: those in line with their rank, the others with why not."""
     places = {id(bid): place for place, bid in enumerate(award.ranks, start=1)}
     first_round = award.ranks[0].first_look if award.ranks else False

@@ -21,7 +21,7 @@ from exchange.core.matching import why_no_room
 from exchange.core.model import CampaignId, CompanyId, Ping, Schedule
 from exchange.core.reasons import Reason
 from exchange.core.runner import Runner, highest_price, shares
-from exchange.core.shelf import Shelf
+from exchange.core.shelf import BLOCK, Shelf
 from exchange.core.standing import Standing, Verdict
 from exchange.core.verticals import Vertical
 
@@ -44,11 +44,12 @@ class VerticalIndex:
         vertical: Vertical,
         companies: Mapping[CompanyId, Company],
         standings: Mapping[CompanyId, Standing],
+        block: int = BLOCK,
     ) -> None:
         self._companies = companies
         self._standings = standings
         self._filters = FilterIndex(vertical)
-        self.shelf: Shelf[CampaignId] = Shelf(self._moved)
+        self.shelf: Shelf[CampaignId] = Shelf(self._moved, block)
         self.runners: dict[CampaignId, Runner] = {}
         self.everyone = 0
         self._of_company: dict[CompanyId, int] = {}
@@ -121,9 +122,13 @@ class VerticalIndex:
             left = _take(left, self._max_age.up_to((age_s, 0)), Reason.LEAD_AGE, counts)
         for company_id in ping.sold_to:
             left = _take(left, self._of_company.get(company_id, 0), Reason.SOLD_BEFORE, counts)
-        left = _take(left, ~self._takes_up_to(ping.max_buyers), Reason.SHARE_MODE, counts)
+        left = _take(left, ~self._taking_up_to(ping.max_buyers), Reason.SHARE_MODE, counts)
         left = _take(left, self.excluded, Reason.CRM_GATE, counts)
         return Gated(left, counts)
+
+    def taking(self, share: int) -> int:
+        """The campaigns that have a price for a share count."""
+        return self._by_share.get(share, 0)
 
     def runner_at(self, slot: int) -> Runner:
         """The campaign in a slot."""
@@ -216,7 +221,7 @@ class VerticalIndex:
             return False
         return why_no_room(runner.campaign, company, now, highest_price(runner)) is not None
 
-    def _takes_up_to(self, max_buyers: int) -> int:
+    def _taking_up_to(self, max_buyers: int) -> int:
         taken = 0
         for share, mask in self._by_share.items():
             if share <= max_buyers:

@@ -137,9 +137,10 @@ class Campaign(Struct, frozen=True, kw_only=True):
 class Ping(Struct, frozen=True, kw_only=True):
     """An anonymous lead as a seller offers it.
 
-    ``attributes`` is an instance of the vertical's own attributes type. ``contact_hashes`` are the
-    seller's SHA-256 digests in hex by field, for checking the post; ``contact_keys`` the keyed
-    hashes the exchange stores and compares; ``sold_to`` who bought a lead with this contact before.
+    ``attributes`` is an instance of the vertical's own attributes type. ``contact_hashes`` are
+    keyed hashes of the seller's digests by field, for checking the post, and ``contact_keys`` the
+    same without their fields, for finding repeats; ``sold_to`` who bought a lead of this contact
+    before.
     """
 
     ping_id: PingId

@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Final
 
 from exchange.core.auction import (
-    Award,
     BidEntry,
     Candidate,
     Decision,

@@ -15,29 +15,30 @@ K = TypeVar("K")
 BLOCK: Final = 64
 """Slots of a block: small enough to stop close to the winner, one machine word of a mask."""
 
-_FULL: Final = (1 << BLOCK) - 1
-
 
 class Block(Generic[K]):
     """Up to `BLOCK` campaigns; ``bound_cents`` is at or above the price of each."""
 
-    __slots__ = ("bound_cents", "prices", "shift")
+    __slots__ = ("bound_cents", "prices", "shift", "size")
 
-    def __init__(self, shift: int) -> None:
+    def __init__(self, shift: int, size: int) -> None:
         self.shift = shift
+        self.size = size
         self.bound_cents = 0
         self.prices: dict[int, tuple[int, K]] = {}
 
     def free_slot(self) -> int:
         """A slot of this block that nobody has."""
-        return next(s for s in range(self.shift, self.shift + BLOCK) if s not in self.prices)
+        return next(s for s in range(self.shift, self.shift + self.size) if s not in self.prices)
 
 
 class Shelf(Generic[K]):
     """Keys by price, each with its slot. ``moved`` is told when a key gets another slot."""
 
-    def __init__(self, moved: Callable[[K, int, int], None]) -> None:
+    def __init__(self, moved: Callable[[K, int, int], None], size: int = BLOCK) -> None:
         self._moved = moved
+        self._size = size
+        self._full = (1 << size) - 1
         self._blocks: list[Block[K]] = []
         self._order: list[Block[K]] = []
         self._slots: dict[K, int] = {}
@@ -53,7 +54,7 @@ class Shelf(Generic[K]):
     def put(self, key: K, price_cents: int) -> int:
         """Give a new key its slot."""
         block = self._block_for(price_cents)
-        if len(block.prices) == BLOCK:
+        if len(block.prices) == self._size:
             block = self._split(block, price_cents)
         slot = block.free_slot()
         self._place(block, slot, key, price_cents)
@@ -63,7 +64,7 @@ class Shelf(Generic[K]):
     def take(self, key: K) -> int:
         """Free a key's slot; gives which it was."""
         slot = self._slots.pop(key)
-        block = self._blocks[slot // BLOCK]
+        block = self._blocks[slot // self._size]
         del block.prices[slot]
         self.at[slot] = None
         block.bound_cents = max((price for price, _ in block.prices.values()), default=0)
@@ -73,7 +74,7 @@ class Shelf(Generic[K]):
     def walk(self, mask: int) -> Iterator[tuple[int, list[int]]]:
         """The slots of a mask by block, dearest first, each with the block's highest price."""
         for block in self._order:
-            bits = (mask >> block.shift) & _FULL
+            bits = (mask >> block.shift) & self._full
             if bits:
                 slots = []
                 base = block.shift - 1
@@ -94,7 +95,7 @@ class Shelf(Generic[K]):
         """Move the cheaper half of a full block to a new one; gives the half a price belongs to."""
         by_price = sorted(block.prices.items(), key=lambda item: -item[1][0])
         cheaper = self._new_block()
-        for old, (price, key) in by_price[BLOCK // 2 :]:
+        for old, (price, key) in by_price[self._size // 2 :]:
             del block.prices[old]
             self.at[old] = None
             new = cheaper.free_slot()
@@ -104,11 +105,11 @@ class Shelf(Generic[K]):
         return block if price_cents > cheaper.bound_cents else cheaper
 
     def _new_block(self) -> Block[K]:
-        block: Block[K] = next((b for b in self._blocks if not b.prices), Block(-1))
+        block: Block[K] = next((b for b in self._blocks if not b.prices), Block(-1, self._size))
         if block.shift < 0:
-            block = Block(len(self._blocks) * BLOCK)
+            block = Block(len(self._blocks) * self._size, self._size)
             self._blocks.append(block)
-            self.at.extend([None] * BLOCK)
+            self.at.extend([None] * self._size)
             self._order.append(block)
         block.bound_cents = 0
         return block

@@ -27,14 +27,16 @@ START: Final = datetime(2026, 11, 1, tzinfo=UTC)
 DAYS: Final = 30
 """As many as the window has: at the end every lead of the month still counts."""
 
+LAST_DAY: Final = DAYS - 1
+
 LEADS_A_DAY: Final = {"california": 22, "southwest": 14, "mountain": 3}
 """The gulf's are as many as the third company needs."""
 
-RESERVE_CENTS: Final = 250_00
-"""Left for the last day to return and to fail: some leads, so that nearly every sum can be made."""
+OUTAGE_CENTS: Final = 150_00
+"""A system is down for some leads in a row, not for one now and then."""
 
-GROWING_RESERVE_CENTS: Final = 180_00
-"""The same for the third company, which has fewer leads, of more different prices."""
+HELD_BACK_CENTS: Final = 220_00
+"""Left for the last day to fail and to return: leads enough to make nearly every sum of."""
 
 GROWTH_CENTS: Final = 4_200_00
 GROWTH_POWER: Final = 1.5
@@ -91,18 +93,17 @@ class Days:
             morning = START + timedelta(days=day, hours=9)
             self._clock.move_to(morning)
             before = self._seller.sold
-            is_last = day == DAYS - 1
             offers = await self._offers(day)
             self._clock.forward(90)
-            await self._sell(offers, is_last)
+            await self._sell(offers, day)
             self._clock.move_to(morning + timedelta(hours=9))
-            if is_last:
+            if day == LAST_DAY:
                 await self._bring_over()
             for aim, company in self.cases:
-                if is_last and company is not self._growing:
+                if day < LAST_DAY:
+                    await self._return_some(aim, company, day)
+                elif company is not self._growing:
                     await self._return_the_rest(aim, company)
-                elif not is_last:
-                    await self._return_some(aim, company)
             self._teller.tell_day(day, morning, self._seller.sold - before, self.cases)
 
     # --- selling ----------------------------------------------------------------------------------
@@ -112,8 +113,8 @@ class Days:
         regions = [r for r, leads in LEADS_A_DAY.items() for _ in range(self._about(leads))]
         self._draw.shuffle(regions)
         offers = [await self._offer(region) for region in regions]
-        grown = (min(day + 1, DAYS - 1) / (DAYS - 1)) ** GROWTH_POWER
-        goal_cents = FINAL_CENTS if day == DAYS - 1 else int(GROWTH_CENTS * grown)
+        grown = (min(day + 1, LAST_DAY) / LAST_DAY) ** GROWTH_POWER
+        goal_cents = FINAL_CENTS if day == LAST_DAY else int(GROWTH_CENTS * grown)
         assigned = self._growing.standing.raw_assigned
         wanted = max(0, goal_cents - assigned) // USUAL_CENTS
         for _ in range(TRIES):
@@ -132,22 +133,22 @@ class Days:
     def _leads_to(offered: Offered, company: DemoCompany) -> bool:
         return offered.line[0] == company.company_id
 
-    async def _sell(self, offers: Sequence[Offered], is_last: bool) -> None:
+    async def _sell(self, offers: Sequence[Offered], day: int) -> None:
         """Post a day's leads; a part of each company's while its system is down."""
         waiting = list(offers)
         for aim, company in (self.cases[-1], *self.cases[:-1]):
-            failing = self._to_fail(aim, company, waiting, is_last)
+            failing = self._to_fail(aim, company, waiting, day)
             await self._post_while_down(company, failing)
             waiting = [offer for offer in waiting if offer not in failing]
         theirs = [offer for offer in waiting if self._leads_to(offer, self._growing)]
         await self._seller.post_all([offer for offer in waiting if offer not in theirs])
-        if is_last:
+        if day == LAST_DAY:
             await self._fill_up(theirs)
         else:
             await self._seller.post_all(theirs)
 
     def _to_fail(
-        self, aim: Aim, company: DemoCompany, offers: Sequence[Offered], is_last: bool
+        self, aim: Aim, company: DemoCompany, offers: Sequence[Offered], day: int
     ) -> list[Offered]:
         """Choose which of a company's leads come while its system is down."""
         standing, growing = company.standing, company is self._growing
@@ -160,20 +161,24 @@ class Days:
         ]
         # Whether it is sold or fails, a lead is assigned; so what the day will bring is known.
         assigned = FINAL_CENTS
-        if not (growing and is_last):
+        if not (growing and day == LAST_DAY):
             assigned = standing.raw_assigned + sum(offer.charged_cents for offer in mine)
         wanted = aim.crm_tenths * assigned // 1_000 - standing.raw_crm
-        low, high = 1, wanted - self._reserve_cents(company)
-        if is_last:
+        most = aim.crm_tenths * self._at_the_end(company, day) // 1_000 - HELD_BACK_CENTS
+        low, high = OUTAGE_CENTS, min(wanted, most - standing.raw_crm)
+        if day == LAST_DAY:
             lowest, highest = crm_range(aim, assigned)
             low, high = lowest - standing.raw_crm, highest - standing.raw_crm
         chosen = choose([offer.charged_cents for offer in mine], low, high, min(wanted, high))
-        if chosen is None and is_last:
+        if chosen is None and day == LAST_DAY:
             raise DemoFailed(f"no leads of {company.name} add up to its CRM rate")
         return [mine[index] for index in chosen or ()]
 
-    def _reserve_cents(self, company: DemoCompany) -> int:
-        return GROWING_RESERVE_CENTS if company is self._growing else RESERVE_CENTS
+    def _at_the_end(self, company: DemoCompany, day: int) -> int:
+        """What a company will have been assigned at the end, if it goes on as it does."""
+        if company is self._growing:
+            return FINAL_CENTS
+        return company.standing.raw_assigned * DAYS // (day + 1)
 
     async def _post_while_down(self, company: DemoCompany, offers: Sequence[Offered]) -> None:
         if offers and company.crm is not None:
@@ -227,11 +232,13 @@ class Days:
 
     # --- returning --------------------------------------------------------------------------------
 
-    async def _return_some(self, aim: Aim, company: DemoCompany) -> None:
+    async def _return_some(self, aim: Aim, company: DemoCompany, day: int) -> None:
         """Return about the usual share of what was assigned so far, but for a reserve."""
         standing = company.standing
-        usual = (aim.overall_tenths - aim.crm_tenths) * standing.raw_assigned // 1_000
-        most = usual - standing.raw_manual - self._reserve_cents(company)
+        share = aim.overall_tenths - aim.crm_tenths
+        usual = share * standing.raw_assigned // 1_000
+        at_most = share * self._at_the_end(company, day) // 1_000 - HELD_BACK_CENTS
+        most = min(usual, at_most) - standing.raw_manual
         leads = await company.returnable()
         chosen = choose([lead.price_cents for lead in leads], 1, most, most)
         await company.give_back([leads[index] for index in chosen or ()])

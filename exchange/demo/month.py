@@ -108,7 +108,7 @@ async def _live(
             draw=draw,
             teller=teller,
         )
-        with teller.progress():
+        with teller.progress([company.name for _, company in days.cases]):
             await days.live()
         names = {company.company_id: company.name for company in companies}
         probe, faults = await look_at_table(days.cases, days.edge, seller, teller)

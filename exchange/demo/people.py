@@ -23,7 +23,7 @@ from exchange.demo.stage import SECRETS
 from exchange.flow.ports import PostRequest, PostResult, Receipt
 from exchange.flow.registry import DeliveredLead
 from exchange.web.campaign_codec import read_campaign
-from exchange.web.contacts import contact_keys
+from exchange.web.contacts import key_hashes
 
 POSTS_AT_ONCE: Final = 8
 """As many as the exchange's own connections to the database, so that none waits for long."""
@@ -136,8 +136,8 @@ class DemoSeller:
                 seller_id=self._seller_id,
                 vertical="solar",
                 attributes=msgspec.convert(attributes, kind),
-                contact_hashes=hashes,
-                contact_keys=contact_keys(hashes, SECRETS.hash_key),
+                contact_hashes=(keyed := key_hashes(hashes, SECRETS.hash_key)),
+                contact_keys=tuple(keyed.values()),
                 captured_at=now,
                 received_at=now,
             )
@@ -169,8 +169,8 @@ class DemoSeller:
                     idempotency_key=ping_id,
                     body_hash=hashlib.sha256(ping_id.encode()).digest(),
                     contact=consumer.contact,
-                    contact_hashes=consumer.contact_hashes,
-                    contact_keys=contact_keys(consumer.contact_hashes, SECRETS.hash_key),
+                    contact_hashes=(keyed := key_hashes(consumer.contact_hashes, SECRETS.hash_key)),
+                    contact_keys=tuple(keyed.values()),
                     attributes={},
                     received_at=self._exchange.clock.now(),
                 )

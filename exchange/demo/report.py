@@ -8,17 +8,20 @@ from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
+from rich.box import SIMPLE
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
 from exchange.core.money import format_cents
-from exchange.core.standing import Standing
+from exchange.core.standing import Standing, Verdict
 from exchange.demo.people import DemoCompany
 from exchange.demo.steering import Aim, tenths
 
 DAYS: Final = 30
+_RATES_WIDTH: Final = 17
+_WIDE: Final = 100
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -51,14 +54,16 @@ class Teller:
         self._console.print(Text(sentence), soft_wrap=True)
 
     @contextmanager
-    def progress(self) -> Iterator[None]:
-        """Show the days as they pass."""
+    def progress(self, names: Sequence[str]) -> Iterator[None]:
+        """Show the days as they pass, with the rates of the companies of these names."""
+        self.say("Rates are overall / CRM; in brackets the CRM failures that protection keeps out.")
+        heads = "".join(f"  {name:<{_RATES_WIDTH}}" for name in names)
+        self.say(f"{'day':<10}  sold{heads}".rstrip())
         if not self._console.is_terminal:
             yield
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self._console, transient=True) as bar:
-            self._bar, self._task = bar, bar.add_task("the first day", total=DAYS)
+        with Progress("{task.description}", BarColumn(10), console=self._console) as bar:
+            self._bar, self._task = bar, bar.add_task("", total=DAYS)
             yield
             self._bar = None
 
@@ -66,45 +71,48 @@ class Teller:
         self, day: int, at: datetime, sold: int, cases: Sequence[tuple[Aim, DemoCompany]]
     ) -> None:
         """Tell a day that has passed: leads sold, and each company's rates, overall and CRM."""
-        rates = [f"{company.name} {_rates(company.standing)}" for _, company in cases]
-        told = f"{at:%Y-%m-%d}  {sold:>2} sold  {'  '.join(rates)}"
+        rates = "".join(f"  {_rates(company.standing):<{_RATES_WIDTH}}" for _, company in cases)
+        told = f"{at:%Y-%m-%d}  {sold:>4}{rates}"
         if self._bar is not None:
             self._bar.update(self._task, completed=day + 1, description=told)
         else:
-            self.say(told)
+            self.say(told.rstrip())
 
     def show_table(self, lines: Sequence[Line]) -> None:
-        """Print the table of the companies."""
-        table = Table(title="After thirty days", title_justify="left")
-        table.add_column("company")
-        for name in ("assigned", "rejected", "overall", "CRM"):
+        """Print the table of the companies; on a wide console with what the rates are over."""
+        wide = not self._console.is_terminal or self._console.width >= _WIDE
+        table = Table("company", box=SIMPLE, title="After thirty days", title_justify="left")
+        for name in ("assigned", "rejected") if wide else ():
+            table.add_column(name, justify="right")
+        for name in ("overall", "CRM"):
             table.add_column(name, justify="right")
         table.add_column("verdict")
-        table.add_column("a $100.00 lead", justify="right")
-        table.add_column("in a ping just now")
-        table.add_column("as published")
+        table.add_column("$100.00 lead", justify="right")
+        table.add_column("in a ping")
         for line in lines:
             price = dollars(line.price_cents)
+            sums = (dollars(line.assigned), dollars(line.rejected)) if wide else ()
             table.add_row(
                 line.name,
-                dollars(line.assigned),
-                dollars(line.rejected),
+                *sums,
                 percent(line.overall_tenths),
                 percent(line.crm_tenths),
                 line.verdict,
-                f"would be {price}" if line.verdict == "excluded" else price,
+                f"({price})" if line.verdict == Verdict.EXCLUDED else price,
                 line.pinged,
-                "yes" if line.holds else "NO",
+                style=None if line.holds else "red",
             )
-        self._console.print(table)
+        self._console.print(table, width=_WIDE if wide else None)
 
 
 def _rates(standing: Standing) -> str:
     """Overall and CRM rate as they count, and in brackets what protection keeps from counting."""
-    overall = percent(tenths(standing.rejected, standing.assigned))
-    crm = percent(tenths(standing.crm_rejected, standing.crm_assigned))
-    failed = percent(tenths(standing.raw_crm_rejected, standing.raw_crm_assigned))
-    return f"{overall} / {crm}" + (f" ({failed})" if standing.protected else "")
+    overall = tenths(standing.rejected, standing.assigned)
+    crm = tenths(standing.crm_rejected, standing.crm_assigned)
+    if not standing.protected:
+        return f"{number(overall)} / {number(crm)} %"
+    failed = tenths(standing.raw_crm_rejected, standing.raw_crm_assigned)
+    return f"{number(overall)} / {number(crm)} ({number(failed)}) %"
 
 
 def dollars(cents: int) -> str:
@@ -115,4 +123,9 @@ def dollars(cents: int) -> str:
 
 def percent(rate_tenths: int) -> str:
     """A rate in tenths of a percent as people write it."""
-    return f"{rate_tenths // 10}.{rate_tenths % 10} %"
+    return f"{number(rate_tenths)} %"
+
+
+def number(rate_tenths: int) -> str:
+    """A rate in tenths of a percent, without the sign."""
+    return f"{rate_tenths // 10}.{rate_tenths % 10}"

@@ -48,6 +48,7 @@ class Following:
         clock: Clock,
         today: Callable[[datetime], date],
         rebuild: Callable[[], Awaitable[object]],
+        tidy: Callable[[datetime], Awaitable[None]],
         on_error: Callable[[str, BaseException], None],
     ) -> None:
         self._owner = owner
@@ -61,6 +62,8 @@ class Following:
         self._clock = clock
         self._today = today
         self._rebuild = rebuild
+        self._tidy = tidy
+        self._tidied_minute = -1
         self._on_error = on_error
         self._mirror_run_id: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -68,9 +71,10 @@ class Following:
         self.mirror_away = False
 
     async def start(self) -> None:
-        """Load the whole market and begin to follow. Raises Unavailable without the books."""
+        """Load the whole market and begin to follow. Raises Unavailable without the stores."""
         await self._books.heartbeat(self._owner)
         await self.load()
+        await self._catch_up_mirror()
         self._mirror_run_id = await self._mirror.run_id()
         self._tasks = [
             asyncio.create_task(self._feed.follow(self._announcer.apply, self.load), name="hear"),
@@ -130,6 +134,16 @@ class Following:
         for campaign in await self._snapshots.campaigns(newest):
             self._announcer.apply(campaign)
 
+    async def _catch_up_mirror(self) -> None:
+        """Write what a worker booked and, being killed, told nobody."""
+        held = {company_id: c.version for company_id, c in self._market.companies.items()}
+        behind = await self._mirror.behind(held)
+        if behind:
+            now = self._clock.now()
+            first = window_start(self._today(now), self._market.policy)
+            for company in await self._snapshots.companies(first, now, behind):
+                await self._announcer.tell(company)
+
     async def _mend_mirror(self) -> None:
         run_id = await self._mirror.run_id()
         if run_id != self._mirror_run_id:
@@ -137,7 +151,7 @@ class Following:
             self._mirror_run_id = run_id
 
     async def recover(self) -> None:
-        """Go on with leads whose worker died, and close rejection windows that have passed."""
+        """Go on with leads whose worker died, close rejection windows, drop what is too old."""
         stranded = list(self._posting.stranded)
         for lead in await self._books.adopt(self._owner, stranded, ADOPT_LIMIT, SILENT_S):
             await self._posting.resume(lead)
@@ -145,6 +159,10 @@ class Following:
         more = True
         while more:
             more = await self._books.close_windows(self._clock.now(), CLOSE_LIMIT) == CLOSE_LIMIT
+        now = self._clock.now()
+        if (minute := int(now.timestamp()) // 60) != self._tidied_minute:
+            self._tidied_minute = minute
+            await self._tidy(now)
 
     async def _forever(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
         while True:

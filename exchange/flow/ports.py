@@ -6,7 +6,7 @@ Implemented in `exchange.stores` (books, offers, mirror, receipts, vault) and `e
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Literal, Protocol
 
@@ -55,8 +55,9 @@ class Contact(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
 class PostRequest(Struct, frozen=True, kw_only=True):
     """A post as the wire read it. ``body_hash`` is over the canonical body, to tell repeats.
 
-    ``contact_hashes`` are SHA-256 digests in hex of the normalised contact by field, and
-    ``contact_keys`` their keyed hashes. ``attributes`` are those repeated in the post, by name.
+    ``contact_hashes`` are keyed hashes of the normalised contact by field, as a ping has them, and
+    ``contact_keys`` the same without their fields. ``attributes`` are those repeated in the
+    post, by name.
     """
 
     ping_id: PingId
@@ -271,6 +272,10 @@ class MirrorCopy(Mirror, Protocol):
 
     dirty: set[CompanyId]
 
+    async def behind(self, versions: Mapping[CompanyId, int]) -> list[CompanyId]:
+        """The companies of which the mirror holds less than these versions."""
+        ...
+
     async def run_id(self) -> str:
         """Changes when the fast store was started anew; then nothing it held can be trusted."""
         ...
@@ -289,7 +294,7 @@ class Receipts(Protocol):
 
 
 class Vault(Protocol):
-    """Encrypts contact data."""
+    """Encrypts contact data, and what may quote it."""
 
     def seal(self, contact: Contact, lead_id: LeadId) -> Sealed:
         """Encrypt for one lead."""
@@ -297,6 +302,10 @@ class Vault(Protocol):
 
     def open(self, sealed: Sealed, lead_id: LeadId) -> Contact:
         """Decrypt. Raises VaultError if the key is gone or the data were changed."""
+        ...
+
+    def seal_note(self, note: str, lead_id: LeadId) -> Sealed:
+        """Encrypt what a company wrote of a lead."""
         ...
 
 

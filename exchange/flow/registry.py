@@ -20,10 +20,14 @@ from exchange.flow.ports import Contact, Role
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """Whoever holds an API key. An operator's ``subject_id`` is ``"operator"``."""
+    """Whoever holds an API key. An operator's ``subject_id`` is ``"operator"``.
+
+    ``active`` is False for a seller the operator blocked.
+    """
 
     role: Role
     subject_id: str
+    active: bool = True
 
 
 class Account(Struct, frozen=True, kw_only=True):

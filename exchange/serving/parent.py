@@ -43,7 +43,6 @@ class Workers:
         host: str,
         port: int,
         count: int,
-        environ: Mapping[str, str],
         log: Callable[[str], None],
     ) -> None:
         self._count = count
@@ -51,21 +50,23 @@ class Workers:
         self._host = host
         self._reserved = _reserve_port(host, port)
         self.port: int = self._reserved.getsockname()[1]
-        self._environ = {
-            **environ,
-            "EXCHANGE_HTTP_HOST": host,
-            "EXCHANGE_HTTP_PORT": str(self.port),
-        }
+        self._environ: dict[str, str] = {}
         self._processes: list[subprocess.Popen[bytes]] = []
         self._deaths: list[float] = []
+        self._awaited: list[int] = []
 
     @property
     def pids(self) -> list[int]:
         """The process ids of the workers."""
         return [process.pid for process in self._processes]
 
-    def start(self) -> None:
-        """Start every worker and wait until all listen. Raises ServeError."""
+    def start(self, environ: Mapping[str, str]) -> None:
+        """Start every worker with these variables and wait until all listen. Raises ServeError."""
+        self._environ = {
+            **environ,
+            "EXCHANGE_HTTP_HOST": self._host,
+            "EXCHANGE_HTTP_PORT": str(self.port),
+        }
         started = [self._spawn() for _ in range(self._count)]
         self._processes = [process for process, _ in started]
         for process, ready in started:
@@ -73,6 +74,7 @@ class Workers:
 
     def watch_once(self) -> None:
         """Replace workers that died. Raises ServeError when they die faster than that helps."""
+        self._hear()
         for index, process in enumerate(self._processes):
             if process.poll() is None:
                 continue
@@ -82,7 +84,7 @@ class Workers:
                 raise ServeError("workers keep dying; their last words are above")
             self._log(f"worker {process.pid} ended with {process.returncode}; starting another")
             self._processes[index], ready = self._spawn()
-            os.close(ready)
+            self._awaited.append(ready)
 
     def stop(self) -> None:
         """Let every worker drain, and kill those that take too long."""
@@ -110,6 +112,16 @@ class Workers:
         )
         os.close(writing)
         return process, reading
+
+    def _hear(self) -> None:
+        """Close the pipes on which workers told that they listen, or ended.
+
+        Not before: to a worker, a pipe that nobody reads tells that its parent is gone.
+        """
+        if self._awaited:
+            for ready in select.select(self._awaited, [], [], 0)[0]:
+                self._awaited.remove(ready)
+                os.close(ready)
 
     def _await_ready(self, process: subprocess.Popen[bytes], ready: int) -> None:
         readable, _, _ = select.select([ready], [], [], READY_S)

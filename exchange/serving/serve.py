@@ -29,6 +29,13 @@ def serve(settings: Settings, *, demo_market: bool, say: Say) -> int:
     stopping = _Stopping()
     with ExitStack() as stack:
         stack.enter_context(stopping)
+        # The port first: a taken one is told before anything is made or started.
+        workers = Workers(
+            host=settings.http.host,
+            port=settings.http.port,
+            count=settings.http.workers,
+            log=say,
+        )
         embedded: EmbeddedStores | None = None
         if settings.stores.postgres_url is None or settings.stores.redis_url is None:
             say(f"starting PostgreSQL and Valkey in {settings.stores.home}")
@@ -37,16 +44,9 @@ def serve(settings: Settings, *, demo_market: bool, say: Say) -> int:
             stack.enter_context(note_running(settings))
         asyncio.run(_migrate(settings))
         secrets = load_or_make_secrets(settings.stores.home, settings.secrets)
-        workers = Workers(
-            host=settings.http.host,
-            port=settings.http.port,
-            count=settings.http.workers,
-            environ=_environ(settings),
-            log=say,
-        )
         stack.callback(say, "stopped")
         stack.callback(workers.stop)
-        workers.start()
+        workers.start(_environ(settings))
         base_url = f"http://{_reachable(settings.http.host)}:{workers.port}"
         say(f"serving on {base_url} with {settings.http.workers} worker(s); Ctrl-C stops it")
         if demo_market:

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -102,17 +101,22 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     watcher = asyncio.create_task(_watch_parent(os.getppid(), stopping))
+    left_s = 0.0
     try:
         port = await server.start(settings.http.host, settings.http.port, reuse_port=True)
-        _tell_ready()
+        if not _tell_ready():
+            stopping.set()
         log.info("listening", host=settings.http.host, port=port, worker=exchange.owner)
         await stopping.wait()
         log.info("draining", worker=exchange.owner, leads=exchange.posting.running)
         exchange.draining = True
+        ends = loop.time() + settings.http.drain_s
         await server.stop(settings.http.drain_s)
+        # Leads whose sellers hung up get what open requests left of the time, not as much again.
+        left_s = max(0.0, ends - loop.time())
     finally:
         watcher.cancel()
-        await exchange.stop()
+        await exchange.stop(left_s)
     log.info("stopped", worker=exchange.owner)
 
 
@@ -124,9 +128,13 @@ async def _watch_parent(parent_pid: int, stopping: asyncio.Event) -> None:
     stopping.set()
 
 
-def _tell_ready() -> None:
+def _tell_ready() -> bool:
+    """Tell the parent that this worker listens; False if it died meanwhile."""
     if (descriptor := os.environ.get(READY_VARIABLE)) is not None:
-        # For a worker that replaces a dead one nobody waits, and its pipe has no reader.
-        with suppress(BrokenPipeError):
+        try:
             os.write(int(descriptor), b".")
-        os.close(int(descriptor))
+        except BrokenPipeError:
+            return False
+        finally:
+            os.close(int(descriptor))
+    return True

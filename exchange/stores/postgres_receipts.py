@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -79,10 +78,6 @@ class PostgresReceipts:
             return queued
         body = await self._postgres.value("receipt", ping_id)
         return None if body is None else self._decode(body)
-
-    async def drop_before(self, oldest: datetime, limit: int) -> None:
-        """Delete receipts decided before a moment, at most ``limit`` of them."""
-        await self._postgres.run("drop_receipts", oldest, limit)
 
     async def flush(self) -> None:
         """Wait until everything queued so far is written."""

@@ -34,7 +34,7 @@ KNOWN_KEYS: Final = 10_000
 """API keys remembered by a worker, the least recently used forgotten first."""
 
 KEY_MEMORY_S: Final = 5.0
-"""How long a worker trusts what it remembers of a key: a revoked one dies within this time."""
+"""How long a worker trusts what it remembers of a key: revoking and blocking take this long."""
 
 _PREFIXES: Final[dict[Role, str]] = {"seller": "sk", "company": "ck", "operator": "ok"}
 _encode = msgspec.json.Encoder().encode
@@ -79,7 +79,7 @@ class PostgresRegistry:
         if row is None:
             self._known.pop(hashed, None)
             return None
-        caller = Caller(role=row["role"], subject_id=row["subject_id"])
+        caller = Caller(role=row["role"], subject_id=row["subject_id"], active=row["active"])
         self._known[hashed] = (self._monotonic(), caller)
         self._known.move_to_end(hashed)
         if len(self._known) > KNOWN_KEYS:
@@ -91,7 +91,7 @@ class PostgresRegistry:
         async with self._postgres.connection() as connection, connection.transaction():
             hashed = hash_key(api_key)
             await connection.execute(QUERIES["operator_keys_revoke_others"], hashed, now)
-            await connection.execute(QUERIES["add_key"], hashed, "operator", "operator", now)
+            await connection.execute(QUERIES["put_operator_key"], hashed, now)
 
     async def issue_key(self, role: Role, subject_id: str, now: datetime) -> str:
         """A further API key for an account, shown this once. Raises NotFound for no account."""

@@ -14,7 +14,7 @@ from exchange.core.reasons import Reason
 from exchange.core.rejection import judge
 from exchange.core.standing import window_start
 from exchange.flow.faults import NotFound, because
-from exchange.flow.ports import Rejected, RejectRequest
+from exchange.flow.ports import Rejected, RejectRequest, Vault
 from exchange.stores.postgres import QUERIES, Postgres, Record
 from exchange.stores.postgres_books import decode_change, set_lead_state
 
@@ -22,9 +22,10 @@ from exchange.stores.postgres_books import decode_change, set_lead_state
 class PostgresReturns:
     """Returns of sold leads."""
 
-    def __init__(self, postgres: Postgres, policy: Policy) -> None:
+    def __init__(self, postgres: Postgres, policy: Policy, vault: Vault) -> None:
         self._postgres = postgres
         self._policy = policy
+        self._vault = vault
         self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(Rejected).decode
 
@@ -57,12 +58,15 @@ class PostgresReturns:
 
     async def _book(self, connection: Any, request: RejectRequest, sale: Record) -> Rejected:
         rejection_id = str(uuid7())
+        # A company's own words may quote the contact.
+        note = request.note and self._vault.seal_note(request.note, request.lead_id)
         await connection.fetchval(
             QUERIES["book_rejection"],
             rejection_id,
             sale["delivery_id"],
             request.reason,
-            request.note,
+            note.data if note else None,
+            note.key_id if note else None,
             request.now,
         )
         await set_lead_state(connection, request.lead_id)

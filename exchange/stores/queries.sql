@@ -84,11 +84,17 @@ delete from receipt where ping_id in (
     select ping_id from receipt where decided_at < $1 order by decided_at limit $2)
 
 -- name: who
-select role, subject_id from api_key where hash = $1 and revoked_at is null
+select k.role, k.subject_id, coalesce(s.active, true) as active
+from api_key k left join seller s on k.role = 'seller' and s.id = k.subject_id
+where k.hash = $1 and k.revoked_at is null
 
 -- name: add_key
 insert into api_key (hash, role, subject_id, created_at) values ($1, $2, $3, $4)
 on conflict (hash) do nothing
+
+-- name: put_operator_key
+insert into api_key (hash, role, subject_id, created_at) values ($1, 'operator', 'operator', $2)
+on conflict (hash) do update set revoked_at = null
 
 -- name: revoke_key
 update api_key set revoked_at = $2 where hash = $1 and revoked_at is null returning subject_id
@@ -211,7 +217,7 @@ select state, test from delivery where lead_id = $1 and company_id = $2
 select id, reason, value, rejected_at, answer from rejection where delivery_id = $1
 
 -- name: book_rejection
-select book_rejection($1, $2, $3, $4, $5)
+select book_rejection($1, $2, $3, $4, $5, $6)
 
 -- name: keep_rejection_answer
 update rejection set answer = $2 where id = $1 and answer is null

@@ -7,7 +7,7 @@ Implements `flow.ports.Mirror` and `flow.ports.Feed`. Keys: ``window:{company}``
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -95,6 +95,19 @@ class RedisMirror:
             for field, value in both.items()
             if field != _WHOLE
         }
+
+    async def behind(self, versions: Mapping[CompanyId, int]) -> list[CompanyId]:
+        """The companies of which the mirror holds less than these versions."""
+        with away_as_unavailable():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for company_id in versions:
+                    pipe.hget(window_key(company_id), _HEAD)
+                heads = await pipe.execute()
+        return [
+            company_id
+            for (company_id, version), head in zip(versions.items(), heads, strict=True)
+            if head is None or int(head.partition(b"|")[0]) < version
+        ]
 
     async def forget(self, company_id: CompanyId) -> None:
         """Delete a company's copy, before it is written whole."""

@@ -20,6 +20,10 @@ _NONCE_BYTES: Final = 12
 """The nonce length GCM is made for; random, as no key seals 2^32 leads."""
 
 
+_NOTE: Final = ":note"
+"""What a note is bound to beside its lead."""
+
+
 class VaultError(Exception):
     """Sealed data that cannot be opened. Says nothing of what was in it."""
 
@@ -37,17 +41,34 @@ class ContactVault:
 
     def seal(self, contact: Contact, lead_id: LeadId) -> Sealed:
         """Encrypt for one lead."""
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._keys[self._sealing].encrypt(nonce, self._encode(contact), lead_id.encode())
-        return Sealed(self._sealing, nonce + sealed)
+        return self._encrypt(self._encode(contact), lead_id)
 
     def open(self, sealed: Sealed, lead_id: LeadId) -> Contact:
         """Decrypt. Raises VaultError if the key is not configured or the data were changed."""
+        try:
+            return self._decode(self._decrypt(sealed, lead_id))
+        except msgspec.MsgspecError:
+            raise VaultError(f"the contact of lead {lead_id} cannot be opened") from None
+
+    def seal_note(self, note: str, lead_id: LeadId) -> Sealed:
+        """Encrypt what a company wrote of a lead; it does not open as the lead's contact."""
+        return self._encrypt(note.encode(), f"{lead_id}{_NOTE}")
+
+    def open_note(self, sealed: Sealed, lead_id: LeadId) -> str:
+        """Decrypt a note. Raises VaultError like `open`."""
+        return self._decrypt(sealed, f"{lead_id}{_NOTE}").decode()
+
+    def _encrypt(self, data: bytes, bound_to: str) -> Sealed:
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = self._keys[self._sealing].encrypt(nonce, data, bound_to.encode())
+        return Sealed(self._sealing, nonce + sealed)
+
+    def _decrypt(self, sealed: Sealed, bound_to: str) -> bytes:
         key = self._keys.get(sealed.key_id)
         if key is None:
             raise VaultError(f"contact key {sealed.key_id} is not configured")
         nonce, data = sealed.data[:_NONCE_BYTES], sealed.data[_NONCE_BYTES:]
         try:
-            return self._decode(key.decrypt(nonce, data, lead_id.encode()))
-        except (InvalidTag, msgspec.MsgspecError):
-            raise VaultError(f"the contact of lead {lead_id} cannot be opened") from None
+            return key.decrypt(nonce, data, bound_to.encode())
+        except (InvalidTag, ValueError):
+            raise VaultError(f"what is sealed for {bound_to} cannot be opened") from None

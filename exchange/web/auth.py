@@ -9,11 +9,17 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from exchange.core.reasons import Reason
 from exchange.flow.faults import Forbidden
 from exchange.flow.ports import Role
 from exchange.flow.registry import Caller, Registry
 from exchange.web.problems import Unauthenticated
 
+_WITH_ARTICLE: Final[dict[Role, str]] = {
+    "company": "a company",
+    "operator": "an operator",
+    "seller": "a seller",
+}
 _BEARER: Final = re.compile(r"bearer +([\x21-\x7e]{1,512}) *", re.IGNORECASE)
 
 
@@ -29,8 +35,14 @@ async def authenticate(headers: Mapping[str, str], registry: Registry) -> Caller
     return caller
 
 
-def authorise(caller: Caller, roles: frozenset[Role]) -> None:
-    """Check that the caller's role is one of those. Raises Forbidden."""
+def authorise(caller: Caller, roles: frozenset[Role], *, sells: bool = False) -> None:
+    """Check that the caller's role is one of those, and a seller not blocked. Raises Forbidden.
+
+    ``sells`` marks a call that brings a new lead; what was sold before may still be looked at.
+    """
     if caller.role not in roles:
-        wanted = " or ".join(sorted(roles))
-        raise Forbidden(f"This call is for a {wanted}; this key is of a {caller.role}.")
+        wanted = " or ".join(_WITH_ARTICLE[role] for role in sorted(roles))
+        raise Forbidden(f"This call is for {wanted}; this key is of {_WITH_ARTICLE[caller.role]}.")
+    if sells and not caller.active:
+        reason = Reason.SELLER_INACTIVE
+        raise Forbidden(reason.message, code=reason.code)

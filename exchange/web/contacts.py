@@ -47,9 +47,9 @@ def digest(normalised: str) -> str:
     return sha256(normalised.encode()).hexdigest()
 
 
-def contact_keys(hashes: Mapping[str, str], hash_key: bytes) -> tuple[str, ...]:
+def key_hashes(hashes: Mapping[str, str], hash_key: bytes) -> dict[str, str]:
     """The keyed hashes (HMAC-SHA-256, hex) of digests by field: what is stored and compared."""
-    return tuple(
-        hmac.digest(hash_key, f"{field}:{value}".encode(), "sha256").hex()
+    return {
+        field: hmac.digest(hash_key, f"{field}:{value}".encode(), "sha256").hex()
         for field, value in sorted(hashes.items())
-    )
+    }

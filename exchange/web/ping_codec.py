@@ -20,7 +20,7 @@ from exchange.flow.ports import Receipt
 from exchange.web.attributes import refuse_contact_data, refuse_contact_fields
 from exchange.web.bodies import check_text, decode
 from exchange.web.calls import Call, WebLimits, decoder_of
-from exchange.web.contacts import contact_keys
+from exchange.web.contacts import key_hashes
 from exchange.web.forms import to_json
 from exchange.web.wire import (
     ContactHashes,
@@ -54,14 +54,14 @@ def read_ping(call: Call, now: datetime) -> Ping:
         refuse_contact_data(
             {name: text for name, text in body.consent.items() if not _is_url(text)}, "consent"
         )
-    hashes = _hashes(body.contact_hashes)
+    hashes = key_hashes(_hashes(body.contact_hashes), site.limits.hash_key)
     return Ping(
         ping_id=PingId(str(uuid7())),
         seller_id=call.seller_id,
         vertical=body.vertical,
         attributes=attributes,
         contact_hashes=hashes,
-        contact_keys=contact_keys(hashes, site.limits.hash_key) if hashes else (),
+        contact_keys=tuple(hashes.values()),
         captured_at=_captured_at(body.captured_at, now, site.limits),
         received_at=now,
         source=body.source,

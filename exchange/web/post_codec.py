@@ -15,7 +15,7 @@ from exchange.flow.faults import Invalid, NotFound
 from exchange.flow.ports import Contact, LegResult, PostRequest, PostResult
 from exchange.web.bodies import check_text, decode
 from exchange.web.calls import Call, decoder_of, idempotency_key, is_id
-from exchange.web.contacts import contact_keys, digest, normalise_email, normalise_phone
+from exchange.web.contacts import digest, key_hashes, normalise_email, normalise_phone
 from exchange.web.forms import read_value, to_json
 from exchange.web.wire import (
     LARGEST_INTEGER,
@@ -39,7 +39,7 @@ def read_post(call: Call, now: datetime) -> PostRequest:
         raise NotFound(reason.message, field="ping_id", code=reason.code)
     attributes = _attributes(call, body)
     contact = _contact(body.contact)
-    hashes = _hashes(contact)
+    hashes = key_hashes(_hashes(contact), call.site.limits.hash_key)
     return PostRequest(
         ping_id=PingId(body.ping_id),
         seller_id=call.seller_id,
@@ -47,7 +47,7 @@ def read_post(call: Call, now: datetime) -> PostRequest:
         body_hash=_body_hash(body.ping_id, attributes, contact),
         contact=contact,
         contact_hashes=hashes,
-        contact_keys=contact_keys(hashes, call.site.limits.hash_key),
+        contact_keys=tuple(hashes.values()),
         attributes={**attributes},
         received_at=now,
     )

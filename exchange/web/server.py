@@ -148,7 +148,7 @@ class WebServer:
         site, headers, caller = self._site, request.headers, None
         if route.roles:
             caller = await authenticate(headers, site.doors.registry)
-            authorise(caller, route.roles)
+            authorise(caller, route.roles, sells=route.sells)
         if route.sells:
             self._check_room()
         body, form = b"", False

@@ -40,9 +40,7 @@ class Command(Struct, frozen=True, kw_only=True):
     err: str
 
 
-async def until(
-    is_so: Callable[[], bool | Awaitable[bool]], patience_s: float, what: str
-) -> None:
+async def until(is_so: Callable[[], bool | Awaitable[bool]], patience_s: float, what: str) -> None:
     """Ask until it is so; fails the test, saying for what it waited, past its time."""
     deadline = time.monotonic() + patience_s
     while True:
@@ -73,6 +71,16 @@ class Running:
 
     async def start(self) -> None:
         """Start it and wait until every worker is ready."""
+        self._spawn()
+        try:
+            await until(self._is_serving, START_S, "exchange serve")
+            await until(self.is_ready, START_S, "/readyz")
+            self._note_children()
+        except BaseException:
+            await self.end()
+            raise
+
+    def _spawn(self) -> None:
         with self.out_path.open("wb") as out, self.err_path.open("wb") as err:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "exchange", *self._arguments],
@@ -83,13 +91,6 @@ class Running:
                 stderr=err,
                 start_new_session=True,
             )
-        try:
-            await until(self._is_serving, START_S, "exchange serve")
-            await until(self.is_ready, START_S, "/readyz")
-            self._note_children()
-        except BaseException:
-            await self.end()
-            raise
 
     def _is_serving(self) -> bool:
         assert self.exit_code is None, self.said()

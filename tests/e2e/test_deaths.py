@@ -7,6 +7,7 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
@@ -149,7 +150,7 @@ async def test_valkey_killed_is_restarted_and_holds_again_what_the_books_say(
         held = await wire.offers(seller, LEADS // 2)
         for ping_id in under_way + held:  # A receipt is for both workers once it is written.
             for line in lines.values():
-                await until(lambda p=ping_id, by=line: _is_known(by, p), SOON_S, "a receipt")
+                await until(partial(_is_known, line, ping_id), SOON_S, "a receipt")
         killed = doomed.valkey_pid
         posting = market.post(under_way)
         await market.in_the_middle(LEADS // 4)
@@ -159,7 +160,7 @@ async def test_valkey_killed_is_restarted_and_holds_again_what_the_books_say(
                 away = await line.ping(seller)
                 assert (away.status, away.json["code"]) == (503, "unavailable")
                 assert int(away.headers["Retry-After"]) >= 1
-                await until(lambda by=line: _waits_for(by, "redis"), SOON_S, "/readyz to say so")
+                await until(partial(_waits_for, line, "redis"), SOON_S, "/readyz to say so")
             held_answers = await asyncio.gather(
                 *(wire.post(seller, ping_id, person(30 + n)) for n, ping_id in enumerate(held))
             )
@@ -171,7 +172,6 @@ async def test_valkey_killed_is_restarted_and_holds_again_what_the_books_say(
         assert doomed.valkey_pid != killed
         outcomes = await posting
         assert not setbacks_of(outcomes)
-        crm.forget("second")
         results = [(answer.json, list[str]()) for answer in held_answers]
         assert {result["status"] for result, _ in outcomes + results} == {"sold"}
         ids = Counter(seen.lead_id for seen in crm.leads("first"))
@@ -202,7 +202,7 @@ async def test_postgresql_killed_amid_posts_is_restarted_and_each_lead_is_sold_o
                 assert (away.status, away.json["code"]) == (503, "unavailable")
                 assert int(away.headers["Retry-After"]) >= 1
                 assert (await line.ping(market.seller)).status in (200, 503)
-                await until(lambda by=line: _waits_for(by, "postgres"), SOON_S, "/readyz")
+                await until(partial(_waits_for, line, "postgres"), SOON_S, "/readyz to say so")
         await until(doomed.is_ready, RESTART_S, "PostgreSQL to be back")
         assert doomed.postgres_pid != killed
         outcomes = await posting

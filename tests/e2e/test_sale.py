@@ -187,7 +187,7 @@ async def test_64_posts_at_once_never_sell_beyond_a_bound(
     async def bids_no_more() -> bool:
         """The other worker hears of the last sale a moment later."""
         answer = (await wire.ping(seller, **market)).ok()
-        return answer["status"] == "no_offer" and answer["reasons"].get(reason) == 1
+        return (answer["status"], answer.get("reasons", {}).get(reason)) == ("no_offer", 1)
 
     await until(bids_no_more, FOLLOW_S, f"no_offer because of {reason}")
     spent = Decimal(price) * most

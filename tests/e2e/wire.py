@@ -250,9 +250,7 @@ def person(number: int) -> Json:
 
 def hashes_of(contact: Json) -> dict[str, str]:
     """What a ping tells of a contact."""
-    return {
-        name: hashlib.sha256(contact[name].encode()).hexdigest() for name in ("phone", "email")
-    }
+    return {name: hashlib.sha256(contact[name].encode()).hexdigest() for name in ("phone", "email")}
 
 
 def rectified(base: str, rejected: Decimal, assigned: Decimal) -> Decimal:

@@ -167,6 +167,23 @@ async def test_what_the_mirror_could_not_take_is_written_again(desk: Desk) -> No
     await desk.assert_clean()
 
 
+async def test_what_a_killed_worker_told_nobody_is_in_the_fast_store_after_the_next_start(
+    stores: StoreUrls, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_desk(stores, database) as killed:
+        company, lead = await bought_twice(killed)
+
+        async def tell_nobody(_: object) -> None:
+            pass
+
+        monkeypatch.setattr(killed.exchange.mirror, "publish", tell_nobody)
+        await killed.exchange.following.stop()
+        await killed.reject(company.company_id, lead)
+        await killed.value("update company set changed_at = changed_at - interval '1 hour'")
+    async with open_desk(stores, database) as desk:
+        await desk.assert_clean()
+
+
 # --- workers that vanish --------------------------------------------------------------------------
 
 

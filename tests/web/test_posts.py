@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from exchange.core.reasons import Reason
 from exchange.flow.faults import Conflict, Fault, Forbidden, Gone, Invalid, NotFound, Unavailable
+from exchange.web.contacts import key_hashes
 from tests.web.bodies import POST, REMOVE, changed
-from tests.web.conftest import Wire
+from tests.web.conftest import HASH_KEY, Wire
 
 
 async def test_a_sold_post_says_the_price_of_every_leg(wire: Wire) -> None:
@@ -35,11 +36,12 @@ async def test_an_unsold_post_says_why(wire: Wire) -> None:
 async def test_contact_is_hashed_as_e164_and_lower_case(wire: Wire) -> None:
     await wire.call("POST", "/v1/post", POST)
     request = wire.doors.posts[0]
-    assert request.contact_hashes == {
+    hashes = {
         "phone": hashlib.sha256(b"+14155550100").hexdigest(),
         "email": hashlib.sha256(b"ann@example.com").hexdigest(),
     }
-    assert len(request.contact_keys) == 2
+    assert request.contact_hashes == key_hashes(hashes, HASH_KEY)
+    assert set(request.contact_keys) == set(request.contact_hashes.values())
     assert request.contact.email == "Ann@Example.com"
     assert request.attributes == POST["attributes"]
 
@@ -50,9 +52,13 @@ async def test_a_post_has_the_contact_keys_of_its_ping(wire: Wire) -> None:
     ping = {
         "vertical": "solar",
         "attributes": {"zip": "94107", "state": "CA"},
-        "contact_hashes": request.contact_hashes,
+        "contact_hashes": {
+            "phone": hashlib.sha256(b"+14155550100").hexdigest(),
+            "email": hashlib.sha256(b"ann@example.com").hexdigest(),
+        },
     }
     await wire.call("POST", "/v1/ping", ping)
+    assert wire.doors.pings[0].contact_hashes == request.contact_hashes
     assert set(wire.doors.pings[0].contact_keys) == set(request.contact_keys)
 
 

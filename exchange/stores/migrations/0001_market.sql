@@ -138,6 +138,7 @@ create table sale (
 create index sale_closing on sale (window_closes_at) where state = 'sold';
 
 -- kind manual: a sold lead returned. kind crm: its delivery failed for good; there is no sale.
+-- The note is a company's own words, which may quote the contact: it is sealed as the contact is.
 create table rejection (
     id text primary key,
     delivery_id text not null unique references delivery (id),
@@ -145,7 +146,8 @@ create table rejection (
     company_id text not null,
     kind text not null check (kind in ('manual', 'crm')),
     reason integer not null,
-    note text,
+    note bytea,
+    note_key_id smallint,
     value bigint not null,
     day date not null,
     era integer not null,

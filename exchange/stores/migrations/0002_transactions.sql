@@ -218,7 +218,8 @@ end $$;
 
 -- Books a manual rejection whose rules the caller has checked under the sale's row lock.
 create function book_rejection(
-    p_id text, p_delivery text, p_reason integer, p_note text, p_now timestamptz
+    p_id text, p_delivery text, p_reason integer, p_note bytea, p_note_key_id smallint,
+    p_now timestamptz
 ) returns text language plpgsql as $$
 declare
     s sale%rowtype;
@@ -226,10 +227,10 @@ begin
     select * into s from sale where delivery_id = p_delivery and state = 'sold' for update;
     if not found then return null; end if;
     perform 1 from company where id = s.company_id for update;
-    insert into rejection (id, delivery_id, lead_id, company_id, kind, reason, note, value, day,
-                           era, rejected_at)
-    values (p_id, s.delivery_id, s.lead_id, s.company_id, 'manual', p_reason, p_note, s.charged,
-            s.day, s.era, p_now);
+    insert into rejection (id, delivery_id, lead_id, company_id, kind, reason, note, note_key_id,
+                           value, day, era, rejected_at)
+    values (p_id, s.delivery_id, s.lead_id, s.company_id, 'manual', p_reason, p_note,
+            p_note_key_id, s.charged, s.day, s.era, p_now);
     update sale set state = 'rejected' where delivery_id = s.delivery_id;
     update leg set state = 'rejected' where lead_id = s.lead_id and leg = s.leg;
     insert into ledger_entry (key, account, cents, at) values

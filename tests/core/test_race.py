@@ -1,0 +1,241 @@
+"""The indexed auction against the plain scan: the same award and the same reasons. Rules §3, §7."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exchange.core.auction import Decision, decide
+from exchange.core.changes import CampaignChange, UsageChange
+from exchange.core.hours import period_bounds
+from exchange.core.index import VerticalIndex
+from exchange.core.market import Market
+from exchange.core.model import (
+    Bid,
+    Campaign,
+    CampaignId,
+    Cap,
+    CompanyId,
+    Condition,
+    Modifier,
+    OpenHours,
+    PingId,
+    Policy,
+    Schedule,
+)
+from exchange.core.race import race
+from exchange.core.reasons import Reason
+from tests.core.making import DRAW_KEY, LEAD, NOW, TODAY, attributes, company, ping, rated, solar
+
+SOLAR = solar(
+    premium=Condition(field="credit_score", op=">=", value=700), floor="5.00", max_age_s=10**9
+)
+COMPANIES = [f"co-{n}" for n in range(7)]
+
+comparisons = st.one_of(
+    st.builds(
+        lambda op, value: Condition(field="credit_score", op=op, value=value),
+        st.sampled_from(["=", "!=", ">=", ">", "<=", "<"]),
+        st.sampled_from([600, 650, 700, 710, 720]),
+    ),
+    st.builds(
+        lambda low, more: Condition(field="monthly_bill", op="between", value=(low, low + more)),
+        st.sampled_from([0, 100, 150, 150.5]),
+        st.sampled_from([0, 50, 300]),
+    ),
+    st.builds(
+        lambda op, value: Condition(field="state", op=op, value=tuple(sorted(value))),
+        st.sampled_from(["in", "not_in"]),
+        st.sets(st.sampled_from(["CA", "NV", "TX"]), min_size=1),
+    ),
+    st.sampled_from([Condition(field="zip", op="prefix", value=p) for p in ("9", "941", "100")]),
+    st.sampled_from([Condition(field="owns_home", op="=", value=v) for v in (True, False)]),
+    st.sampled_from([Condition(field="roof", op="exists", value=v) for v in (True, False)]),
+    st.just(Condition(field="roof", op="!=", value="tile")),
+)
+conditions = st.recursive(
+    comparisons,
+    lambda inner: st.one_of(
+        st.builds(
+            lambda parts: Condition(all=tuple(parts)), st.lists(inner, min_size=1, max_size=3)
+        ),
+        st.builds(
+            lambda parts: Condition(any=tuple(parts)), st.lists(inner, min_size=1, max_size=3)
+        ),
+        st.builds(lambda part: Condition(not_=part), inner),
+    ),
+    max_leaves=5,
+)
+prices = st.sampled_from([0, 300, 500, 1_000, 2_000, 2_500, 5_000])
+bids = st.builds(
+    lambda exclusive, shared, modifiers: Bid(
+        exclusive_cents=exclusive if exclusive is not None or shared else 1_000,
+        shared_cents=shared,
+        modifiers=tuple(modifiers),
+    ),
+    st.none() | prices,
+    st.dictionaries(st.integers(2, 3), prices, max_size=2),
+    st.lists(
+        st.builds(
+            Modifier,
+            when=comparisons,
+            add_cents=st.sampled_from([-500, 0, 700]),
+            multiply_bp=st.sampled_from([9_000, 10_000, 12_500]),
+        ),
+        max_size=2,
+    ),
+)
+schedules = st.sampled_from(
+    [
+        Schedule(),
+        Schedule(windows=(OpenHours(days=(5,), from_minute=22 * 60, to_minute=23 * 60),)),
+        Schedule(windows=(OpenHours(days=(0,), from_minute=0, to_minute=60),)),
+    ]
+)
+caps = st.lists(
+    st.one_of(
+        st.builds(lambda n: Cap(period="day", leads=n), st.integers(1, 3)),
+        st.builds(lambda c: Cap(period="day", spend_cents=c), st.integers(1, 6_000)),
+    ),
+    max_size=2,
+)
+
+
+@st.composite
+def campaigns(draw: st.DrawFn, number: int) -> Campaign:
+    return Campaign(
+        campaign_id=CampaignId(f"c-{number}"),
+        company_id=CompanyId(draw(st.sampled_from(COMPANIES))),
+        name="any",
+        vertical="solar",
+        active=draw(st.integers(0, 9)) > 0,
+        filter=draw(st.none() | conditions),
+        bid=draw(bids),
+        caps=tuple(draw(caps)),
+        schedule=draw(schedules),
+        max_age_s=draw(st.sampled_from([None, None, 30, 60, 3_600])),
+        delivery=(),
+    )
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[Market, list[Any]]:
+    """A market that came to be by any sequence of changes, and some pings for it."""
+    made = Market([SOLAR], Policy(max_ranks=draw(st.integers(0, 3))), TODAY)
+    # Tiny blocks, so that few campaigns fill many and the walk does stop.
+    made.indexes["solar"] = VerticalIndex(SOLAR, made.companies, made.standings, block=2)
+    for name in draw(st.sets(st.sampled_from(COMPANIES), min_size=1)):
+        assigned = draw(st.sampled_from([0, 600_000]))
+        made.apply_company(
+            company(
+                name,
+                rated(
+                    assigned,
+                    draw(st.sampled_from([0, 30_000, 60_000])) if assigned else 0,
+                    draw(st.sampled_from([0, 60_000, 70_000])) if assigned else 0,
+                ),
+                available_cents=draw(st.sampled_from([None, None, 0, 1_500, 10**6])),
+                active=draw(st.integers(0, 9)) > 0,
+            )
+        )
+    for version in range(draw(st.integers(1, 25))):
+        number = draw(st.integers(0, 15))
+        deleted = draw(st.integers(0, 6)) == 0
+        made.apply_campaign(
+            CampaignChange(
+                campaign_id=CampaignId(f"c-{number}"),
+                version=version,
+                campaign=None if deleted else draw(campaigns(number)),
+            )
+        )
+        if draw(st.booleans()):
+            made.apply_company(
+                company(
+                    draw(st.sampled_from(COMPANIES)),
+                    version=version + 2,
+                    usage=(
+                        UsageChange(
+                            CampaignId(f"c-{number}"),
+                            "day",
+                            period_bounds("day", "UTC", NOW)[0],
+                            draw(st.integers(0, 3)),
+                            draw(st.integers(0, 5_000)),
+                        ),
+                    ),
+                )
+            )
+    pings = [
+        ping(
+            SOLAR,
+            ping_id=PingId(f"p-{n}"),
+            attributes=attributes(
+                SOLAR,
+                **LEAD
+                | {
+                    "credit_score": draw(st.sampled_from([600, 650, 700, 710])),
+                    "state": draw(st.sampled_from(["CA", "NV", "NY"])),
+                }
+                | draw(st.sampled_from([{}, {"roof": "tile"}, {"roof": "metal"}])),
+            ),
+            captured_at=NOW - timedelta(seconds=draw(st.sampled_from([0, 45, 600]))),
+            max_buyers=draw(st.integers(1, 3)),
+            min_price_cents=draw(st.sampled_from([0, 0, 800, 3_000])),
+            sold_to=frozenset(
+                CompanyId(c) for c in draw(st.sets(st.sampled_from(COMPANIES), max_size=2))
+            ),
+        )
+        for n in range(3)
+    ]
+    return made, pings
+
+
+def line(decision: Decision, policy: Policy) -> list[tuple[str, int, int, int]]:
+    award = decision.award
+    return [
+        (bid.campaign_id, bid.base_cents, bid.rectified_cents, bid.charged_cents)
+        for bid in award.ranks[: award.winners + policy.max_ranks]
+    ]
+
+
+def did_not_bid(decision: Decision) -> Counter[str]:
+    """How many campaigns each reason of group 2 kept from bidding."""
+    codes = {reason.code for reason in Reason if reason // 100 == 2}
+    return Counter({code: n for code, n in decision.reasons.items() if code in codes})
+
+
+@settings(max_examples=250, deadline=None)
+@given(worlds())
+def test_the_race_comes_to_the_award_and_the_reasons_of_the_plain_scan(
+    world: tuple[Market, list[Any]],
+) -> None:
+    made, pings = world
+    for one in pings:
+        plain, fast = decide(made, one, NOW, DRAW_KEY), race(made, one, NOW, DRAW_KEY)
+        assert (fast.award.share, fast.award.winners) == (plain.award.share, plain.award.winners)
+        assert line(fast, made.policy) == line(plain, made.policy)
+        assert did_not_bid(fast) == did_not_bid(plain)
+        if not plain.award.winners:
+            assert fast.reasons == plain.reasons
+
+
+@pytest.mark.parametrize("count", [63, 64, 65, 200])
+def test_campaigns_keep_their_place_when_blocks_split(count: int) -> None:
+    made = Market([SOLAR], Policy(), TODAY)
+    made.apply_company(company("co-1"))
+    for number in range(count):
+        one = Campaign(
+            campaign_id=CampaignId(f"c-{number}"),
+            company_id=CompanyId("co-1"),
+            name="any",
+            vertical="solar",
+            bid=Bid(exclusive_cents=1_000 + number * 37 % 1_000),
+            delivery=(),
+        )
+        made.apply_campaign(CampaignChange(campaign_id=one.campaign_id, version=1, campaign=one))
+        plain, fast = (f(made, ping(SOLAR), NOW, DRAW_KEY) for f in (decide, race))
+        assert line(fast, made.policy) == line(plain, made.policy)
