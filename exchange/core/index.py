@@ -18,7 +18,8 @@ from exchange.core.company import Company
 from exchange.core.hours import is_open
 from exchange.core.masks import Bounds, FilterIndex, slots_of
 from exchange.core.matching import why_no_room
-from exchange.core.model import CampaignId, CompanyId, Ping, Schedule
+from exchange.core.model import CampaignId, CompanyId, Ping, Policy, Schedule
+from exchange.core.quote import Quote, quote_for
 from exchange.core.reasons import Reason
 from exchange.core.runner import Runner, highest_price, shares
 from exchange.core.shelf import BLOCK, Shelf
@@ -44,13 +45,16 @@ class VerticalIndex:
         vertical: Vertical,
         companies: Mapping[CompanyId, Company],
         standings: Mapping[CompanyId, Standing],
+        policy: Policy,
         block: int = BLOCK,
     ) -> None:
+        self._policy = policy
         self._companies = companies
         self._standings = standings
         self._filters = FilterIndex(vertical)
         self.shelf: Shelf[CampaignId] = Shelf(self._moved, block)
         self.runners: dict[CampaignId, Runner] = {}
+        self._quotes: dict[CampaignId, Quote] = {}
         self.everyone = 0
         self._of_company: dict[CompanyId, int] = {}
         self._inactive = 0
@@ -79,6 +83,7 @@ class VerticalIndex:
 
     def remove(self, campaign_id: CampaignId) -> None:
         """Take a campaign out, if it is there."""
+        self._quotes.pop(campaign_id, None)
         runner = self.runners.pop(campaign_id, None)
         if runner is not None:
             self._leave(runner, self.shelf.take(campaign_id))
@@ -129,6 +134,18 @@ class VerticalIndex:
     def taking(self, share: int) -> int:
         """The campaigns that have a price for a share count."""
         return self._by_share.get(share, 0)
+
+    def quote(self, slot: int) -> Quote:
+        """What the campaign in a slot bids now; reckoned anew when its company's standing moved."""
+        campaign_id = self.shelf.at[slot]
+        if campaign_id is None:
+            raise KeyError(slot)
+        quote = self._quotes.get(campaign_id)
+        if quote is None or quote.standing is not self._standings[quote.company_id]:
+            runner = self.runners[campaign_id]
+            standing = self._standings[runner.campaign.company_id]
+            quote = self._quotes[campaign_id] = quote_for(runner, standing, self._policy)
+        return quote
 
     def runner_at(self, slot: int) -> Runner:
         """The campaign in a slot."""

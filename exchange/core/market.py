@@ -34,7 +34,7 @@ class Market:
         self.companies: dict[CompanyId, Company] = {}
         self.standings: dict[CompanyId, Standing] = {}
         self.indexes = {
-            vertical.name: VerticalIndex(vertical, self.companies, self.standings)
+            vertical.name: VerticalIndex(vertical, self.companies, self.standings, policy)
             for vertical in self.verticals.values()
         }
         self.campaign_versions: dict[CampaignId, int] = {}

@@ -83,7 +83,7 @@ class Demands(Struct, frozen=True, kw_only=True):
 
     chosen: frozenset[Any] | None = None
     excluded: frozenset[Any] | None = None
-    prefix: str | None = None
+    prefixes: frozenset[str] | None = None
     low: tuple[float, int] | None = None
     high: tuple[float, int] | None = None
     absent: bool = False
@@ -122,11 +122,11 @@ class FieldIndex:
             _add_to(self._by_value, demands.chosen, bit)
         if demands.excluded is not None:
             _add_to(self._excluded, demands.excluded, bit)
-        if demands.prefix is not None:
+        if demands.prefixes is not None:
             self._prefixed |= bit
-            _add_to(self._by_prefix, (demands.prefix,), bit)
-            length = len(demands.prefix)
-            self._prefix_lengths[length] = self._prefix_lengths.get(length, 0) + 1
+            _add_to(self._by_prefix, demands.prefixes, bit)
+            for length in map(len, demands.prefixes):
+                self._prefix_lengths[length] = self._prefix_lengths.get(length, 0) + 1
         if demands.low is not None:
             self._low.add(demands.low, bit)
         if demands.high is not None:
@@ -142,13 +142,13 @@ class FieldIndex:
             _remove_from(self._by_value, demands.chosen, bit)
         if demands.excluded is not None:
             _remove_from(self._excluded, demands.excluded, bit)
-        if demands.prefix is not None:
+        if demands.prefixes is not None:
             self._prefixed &= ~bit
-            _remove_from(self._by_prefix, (demands.prefix,), bit)
-            length = len(demands.prefix)
-            self._prefix_lengths[length] -= 1
-            if not self._prefix_lengths[length]:
-                del self._prefix_lengths[length]
+            _remove_from(self._by_prefix, demands.prefixes, bit)
+            for length in map(len, demands.prefixes):
+                self._prefix_lengths[length] -= 1
+                if not self._prefix_lengths[length]:
+                    del self._prefix_lengths[length]
         if demands.low is not None:
             self._low.remove(demands.low, bit)
         if demands.high is not None:
@@ -259,6 +259,8 @@ def _conjuncts(condition: Condition) -> Iterator[Condition]:
 
 def _demand(part: Condition, demands: dict[str, Demands], vertical: Vertical) -> bool:
     """Add one comparison to the demands; False if it cannot be indexed beside those there."""
+    if part.any is not None:
+        return _demand_any(part.any, demands)
     if part.field is None:
         return False
     old = demands.get(part.field, Demands())
@@ -267,6 +269,30 @@ def _demand(part: Condition, demands: dict[str, Demands], vertical: Vertical) ->
         return False
     demands[part.field] = new
     return True
+
+
+def _demand_any(parts: tuple[Condition, ...], demands: dict[str, Demands]) -> bool:
+    """Add alternatives to the demands: values of one attribute, or prefixes of one."""
+    fields = {part.field for part in parts}
+    field = next(iter(fields))
+    if len(fields) != 1 or field is None:
+        return False
+    ops = {normal_operator(part.op) for part in parts}
+    old = demands.get(field, Demands())
+    if old.absent:
+        return False
+    if ops == {"prefix"} and old.prefixes is None:
+        prefixes = frozenset(str(part.value) for part in parts)
+        demands[field] = _with(old, prefixes=prefixes)
+        return True
+    if ops <= {"=", "in"}:
+        values: set[Any] = set()
+        for part in parts:
+            values.update(part.value if isinstance(part.value, tuple) else (part.value,))
+        wanted = frozenset(values)
+        demands[field] = _with(old, chosen=wanted if old.chosen is None else old.chosen & wanted)
+        return True
+    return False
 
 
 def _narrow(old: Demands, op: str, value: Any, kind: str) -> Demands | None:
@@ -285,7 +311,7 @@ def _narrow(old: Demands, op: str, value: Any, kind: str) -> Demands | None:
             unwanted = frozenset(value) if op == "not_in" else frozenset((value,))
             return _with(old, excluded=unwanted | (old.excluded or frozenset()))
         case "prefix":
-            return _with(old, prefix=value) if old.prefix is None else None
+            return _with(old, prefixes=frozenset((value,))) if old.prefixes is None else None
         case ">=" | ">":
             return _with(old, low=_highest(old.low, (value, int(op == ">"))))
         case "<=" | "<":

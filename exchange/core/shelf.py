@@ -17,15 +17,21 @@ BLOCK: Final = 64
 
 
 class Block(Generic[K]):
-    """Up to `BLOCK` campaigns; ``bound_cents`` is at or above the price of each."""
+    """Up to a block's size of campaigns, and the highest and lowest of their prices."""
 
-    __slots__ = ("bound_cents", "prices", "shift", "size")
+    __slots__ = ("bound_cents", "least_cents", "prices", "shift", "size")
 
     def __init__(self, shift: int, size: int) -> None:
         self.shift = shift
         self.size = size
         self.bound_cents = 0
+        self.least_cents = 0
         self.prices: dict[int, tuple[int, K]] = {}
+
+    def measure(self) -> None:
+        """Reckon the highest and lowest price anew."""
+        prices = [price for price, _ in self.prices.values()]
+        self.bound_cents, self.least_cents = max(prices, default=0), min(prices, default=0)
 
     def free_slot(self) -> int:
         """A slot of this block that nobody has."""
@@ -67,7 +73,7 @@ class Shelf(Generic[K]):
         block = self._blocks[slot // self._size]
         del block.prices[slot]
         self.at[slot] = None
-        block.bound_cents = max((price for price, _ in block.prices.values()), default=0)
+        block.measure()
         self._sort()
         return slot
 
@@ -87,7 +93,7 @@ class Shelf(Generic[K]):
     def _block_for(self, price_cents: int) -> Block[K]:
         """The first block, dearest first, whose cheapest is at most this price; else the last."""
         for block in self._order:
-            if not block.prices or min(p for p, _ in block.prices.values()) <= price_cents:
+            if not block.prices or block.least_cents <= price_cents:
                 return block
         return self._order[-1] if self._order else self._new_block()
 
@@ -101,7 +107,7 @@ class Shelf(Generic[K]):
             new = cheaper.free_slot()
             self._place(cheaper, new, key, price)
             self._moved(key, old, new)
-        block.bound_cents = by_price[0][1][0]
+        block.measure()
         return block if price_cents > cheaper.bound_cents else cheaper
 
     def _new_block(self) -> Block[K]:
@@ -111,12 +117,13 @@ class Shelf(Generic[K]):
             self._blocks.append(block)
             self.at.extend([None] * self._size)
             self._order.append(block)
-        block.bound_cents = 0
         return block
 
     def _place(self, block: Block[K], slot: int, key: K, price_cents: int) -> None:
+        alone = not block.prices
         block.prices[slot] = (price_cents, key)
-        block.bound_cents = max(block.bound_cents, price_cents)
+        block.bound_cents = price_cents if alone else max(block.bound_cents, price_cents)
+        block.least_cents = price_cents if alone else min(block.least_cents, price_cents)
         self._slots[key] = slot
         self.at[slot] = key
 

@@ -35,10 +35,10 @@ LEADS_A_DAY: Final = {"california": 22, "southwest": 14, "mountain": 3}
 OUTAGE_CENTS: Final = 150_00
 """A system is down for some leads in a row, not for one now and then."""
 
-HELD_BACK_CENTS: Final = 220_00
+HELD_BACK_CENTS: Final = 260_00
 """Left for the last day to fail and to return: leads enough to make nearly every sum of."""
 
-GROWTH_CENTS: Final = 4_200_00
+GROWTH_CENTS: Final = 4_100_00
 GROWTH_POWER: Final = 1.5
 """The third company is assigned so much before the last day, the more the later: it is growing."""
 

@@ -10,7 +10,6 @@ from exchange.core.changes import BucketChange, CampaignChange, UsageChange
 from exchange.core.hours import period_bounds
 from exchange.core.market import Market
 from exchange.core.matching import why_no_room, why_not
-from exchange.core.runner import base_price
 from exchange.core.model import (
     Bid,
     CampaignId,
@@ -23,6 +22,7 @@ from exchange.core.model import (
     Schedule,
 )
 from exchange.core.reasons import Reason
+from exchange.core.runner import base_price
 from tests.core.making import (
     LEAD,
     NOW,

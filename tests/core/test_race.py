@@ -128,7 +128,9 @@ def worlds(draw: st.DrawFn) -> tuple[Market, list[Any]]:
     """A market that came to be by any sequence of changes, and some pings for it."""
     made = Market([SOLAR], Policy(max_ranks=draw(st.integers(0, 3))), TODAY)
     # Tiny blocks, so that few campaigns fill many and the walk does stop.
-    made.indexes["solar"] = VerticalIndex(SOLAR, made.companies, made.standings, block=2)
+    made.indexes["solar"] = VerticalIndex(
+        SOLAR, made.companies, made.standings, made.policy, block=2
+    )
     for name in draw(st.sets(st.sampled_from(COMPANIES), min_size=1)):
         assigned = draw(st.sampled_from([0, 600_000]))
         made.apply_company(

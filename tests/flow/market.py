@@ -292,9 +292,9 @@ async def buyer(desk: Desk, seller_id: SellerId, zip: str = "10001") -> Buyer:
     return Buyer(desk, seller_id, await desk.company(f"Company of {zip}"), zip)
 
 
-async def until(is_so: Callable[[], bool]) -> None:
-    """Wait for what must come, for `PATIENCE_S` at most."""
-    async with asyncio.timeout(PATIENCE_S):
+async def until(is_so: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
+    """Wait for what must come."""
+    async with asyncio.timeout(within_s):
         while not is_so():  # noqa: ASYNC110 - what is waited for is a fact, not an event
             await asyncio.sleep(0.005)
 

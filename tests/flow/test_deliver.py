@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Any
 
 import msgspec
 import pytest
@@ -27,7 +28,7 @@ async def sends_to(desk: Desk, cents: int, *delivery: DeliveryTarget) -> Company
     return company
 
 
-async def post_one(desk: Desk, **options: object) -> PostResult:
+async def post_one(desk: Desk, **options: Any) -> PostResult:
     return await desk.post(await desk.ping(await desk.seller(), **options))
 
 

@@ -372,9 +372,7 @@ async def test_a_cap_set_on_a_running_campaign_counts_what_was_bought_before(des
     seller, company = await desk.seller(), await desk.company()
     campaign = await desk.campaign(company, 100_00)
     await desk.sell(seller)
-    await desk.campaign(
-        company, 100_00, caps=(Cap(period="day", leads=1),), campaign_id=campaign
-    )
+    await desk.campaign(company, 100_00, caps=(Cap(period="day", leads=1),), campaign_id=campaign)
     assert (await desk.ping(seller)).reasons == {"cap": 1}
 
 

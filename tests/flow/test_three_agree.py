@@ -301,14 +301,14 @@ class Story:
         turns: list[Turn] = []
         sold: dict[int, int] = {}
         while assignments := next_assignments(offer, turns, POLICY):
-            for given in assignments:
-                one, charged = by_id[given.ranked.company_id], given.ranked.charged_cents
+            for assigned in assignments:
+                one, charged = by_id[assigned.ranked.company_id], assigned.ranked.charged_cents
                 result = self._treat(one, charged)
-                turns.append(Turn(leg=given.leg, place=given.place, result=result))
+                turns.append(Turn(leg=assigned.leg, place=assigned.place, result=result))
                 self.happened[result] += 1
                 if result == "accepted":
-                    sold[given.leg] = given.seller_cents
-                    self._sell(answer.lead_id, one, charged, given.seller_cents)
+                    sold[assigned.leg] = assigned.seller_cents
+                    self._sell(answer.lead_id, one, charged, assigned.seller_cents)
         assert [leg.price_cents for leg in answer.legs] == [
             sold.get(leg) for leg in range(len(offer.legs_cents))
         ]

@@ -1,0 +1,82 @@
+"""Made-up markets of any size for the bench: filters, caps, schedules and rates as real ones have.
+
+Deterministic by seed. Gives core values for micro measurements and wire bodies for a running
+exchange; both from the same drawing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any, Final
+
+STATES: Final = ("CA", "TX", "FL", "NY", "AZ", "NV", "NJ", "MA", "CO", "NC", "GA", "WA")
+CAMPAIGNS_PER_COMPANY: Final = 5
+"""Companies of the field run a handful of campaigns each."""
+
+
+def campaign_bodies(count: int, seed: int = 7) -> Iterator[dict[str, Any]]:
+    """Solar campaigns as the wire takes them, without company_id and delivery."""
+    draw = random.Random(seed)
+    for number in range(count):
+        parts: list[dict[str, Any]] = [
+            {"field": "state", "op": "in", "value": draw.sample(STATES, draw.randint(1, 5))}
+        ]
+        if draw.random() < 0.8:
+            low = draw.choice((580, 600, 620, 640, 650, 660, 680, 700, 720))
+            parts.append({"field": "credit_score", "op": ">=", "value": low})
+        if draw.random() < 0.5:
+            parts.append({"field": "monthly_bill", "op": ">=", "value": draw.choice((80, 100, 150))})
+        if draw.random() < 0.4:
+            parts.append({"field": "owns_home", "op": "=", "value": True})
+        if draw.random() < 0.2:
+            zips = [str(draw.randint(0, 999)).zfill(3) for _ in range(3)]
+            parts.append({"any": [{"field": "zip", "op": "prefix", "value": z} for z in zips]})
+        bid: dict[str, Any] = {"exclusive": round(draw.uniform(15, 95), 2)}
+        if draw.random() < 0.3:
+            bid["shared"] = {"2": round(bid["exclusive"] * 0.6, 2)}
+        if draw.random() < 0.3:
+            when = {"field": "credit_score", "op": ">=", "value": 720}
+            bid["modifiers"] = [{"when": when, "add": 5.00}]
+        caps: list[dict[str, Any]] = []
+        if draw.random() < 0.5:
+            caps.append({"period": "day", "leads": 1_000_000})
+        if draw.random() < 0.5:
+            caps.append({"period": "month", "spend": 90_000_000.00})
+        zone = draw.choice(("America/Los_Angeles", "America/New_York", "America/Chicago"))
+        days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+        windows = [{"days": days, "from": "00:00", "to": "24:00"}] if draw.random() < 0.5 else []
+        yield {
+            "name": f"campaign {number}",
+            "vertical": "solar",
+            "filter": {"all": parts},
+            "bid": bid,
+            "caps": caps,
+            "schedule": {"timezone": zone, "windows": windows},
+        }
+
+
+def ping_bodies(count: int, seed: int = 11) -> Iterator[dict[str, Any]]:
+    """Solar pings as sellers send them: about 600 bytes of JSON with their hashes and consent."""
+    draw = random.Random(seed)
+    for _ in range(count):
+        yield {
+            "vertical": "solar",
+            "attributes": {
+                "zip": str(draw.randint(10_000, 99_999)),
+                "state": draw.choice(STATES),
+                "credit_score": draw.randint(560, 820),
+                "owns_home": draw.random() < 0.8,
+                "monthly_bill": draw.randint(60, 400),
+            },
+            "contact_hashes": {
+                "phone": draw.randbytes(32).hex(),
+                "email": draw.randbytes(32).hex(),
+            },
+            "source": {"sub_id": f"fb-{draw.randint(1, 99)}"},
+            "consent": {"trustedform_url": f"https://cert.example/{draw.randbytes(20).hex()}"},
+            "max_buyers": 1,
+            "min_price": 5.00,
+            "timeout_ms": 400,
+            "test": False,
+        }

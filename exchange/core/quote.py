@@ -1,0 +1,76 @@
+"""What a campaign bids under its company's present standing, reckoned once and used on many pings.
+
+Only modifiers make a price depend on the lead; a campaign without them has its prices ready.
+Source: rules §6.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from exchange.core.model import CampaignId, CompanyId, Policy
+from exchange.core.pricing import charge, rectify, seller_price
+from exchange.core.runner import Runner, base_price, highest_price, shares
+from exchange.core.standing import Standing
+
+
+class Price(Struct, frozen=True):
+    """One price of a campaign through its whole reckoning, in cents."""
+
+    base_cents: int
+    rectified_cents: int
+    charged_cents: int
+    seller_cents: int
+
+
+class Quote(Struct, frozen=True, kw_only=True):
+    """A campaign's prices by share count; ``highest_cents`` is at or above each, rectified.
+
+    ``prices`` is None where modifiers make them depend on the lead.
+    """
+
+    runner: Runner
+    campaign_id: CampaignId
+    company_id: CompanyId
+    standing: Standing
+    highest_cents: int
+    prices: dict[int, Price] | None
+
+
+def quote_for(runner: Runner, standing: Standing, policy: Policy) -> Quote:
+    """Reckon a campaign's prices under a standing."""
+    prices = None
+    if not runner.modifiers:
+        prices = {
+            share: reckon(base, standing, policy)
+            for share in shares(runner.campaign)
+            if (base := _listed(runner, share)) is not None
+        }
+    return Quote(
+        runner=runner,
+        campaign_id=runner.campaign.campaign_id,
+        company_id=runner.campaign.company_id,
+        standing=standing,
+        highest_cents=rectify(highest_price(runner), standing),
+        prices=prices,
+    )
+
+
+def price_of(quote: Quote, attributes: Struct, share: int, policy: Policy) -> Price | None:
+    """A campaign's price for a lead at a share count; None if it has none."""
+    if quote.prices is not None:
+        return quote.prices.get(share)
+    base = base_price(quote.runner, attributes, share)
+    return None if base is None else reckon(base, quote.standing, policy)
+
+
+def reckon(base_cents: int, standing: Standing, policy: Policy) -> Price:
+    """Take a base price to what is charged and what the seller gets of it."""
+    rectified = rectify(base_cents, standing)
+    charged = charge(base_cents, rectified, policy)
+    return Price(base_cents, rectified, charged, seller_price(charged, policy.take_rate_bp))
+
+
+def _listed(runner: Runner, share: int) -> int | None:
+    bid = runner.campaign.bid
+    return bid.exclusive_cents if share == 1 else bid.shared_cents.get(share)

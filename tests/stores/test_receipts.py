@@ -1,0 +1,162 @@
+"""Receipts are written behind the ping, from a queue that cannot grow without bound."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec import Raw
+
+from exchange.core.auction import Candidate
+from exchange.core.model import CampaignId, CompanyId, Offer, PingId, SellerId
+from exchange.core.reasons import Reason
+from exchange.flow.ports import Receipt
+from exchange.stores import postgres_receipts
+from exchange.stores.postgres import Postgres
+from exchange.stores.postgres_receipts import PostgresReceipts
+from tests.flow.market import until
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+BOUND = 10
+
+
+def receipt(number: int) -> Receipt:
+    """A receipt with one candidate and an offer."""
+    ping_id, seller_id = PingId(f"ping-{number}"), SellerId("seller")
+    return Receipt(
+        ping_id=ping_id,
+        seller_id=seller_id,
+        vertical="solar",
+        attributes=Raw(b'{"zip":"94107"}'),
+        status="offer",
+        decided_at=NOON + timedelta(seconds=number),
+        candidates=(
+            Candidate(
+                campaign_id=CampaignId("campaign"),
+                company_id=CompanyId("company"),
+                outcome="no_bid",
+                reason=Reason.FILTER,
+            ),
+        ),
+        offer=Offer(
+            ping_id=ping_id,
+            seller_id=seller_id,
+            vertical="solar",
+            attributes=Raw(b'{"zip":"94107"}'),
+            contact_hashes={},
+            contact_keys=(),
+            source={},
+            share=1,
+            legs_cents=(85_00,),
+            ranks=(),
+            min_price_cents=0,
+            cascade="promised",
+            take_rate_bp=1_500,
+            test=False,
+            captured_at=NOON,
+            decided_at=NOON,
+            expires_at=NOON,
+        ),
+    )
+
+
+@pytest.fixture
+def bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_receipts, "QUEUE_BOUND", BOUND)
+
+
+async def written(postgres: Postgres) -> list[str]:
+    async with postgres.connection() as connection:
+        rows = await connection.fetch("select ping_id from receipt order by decided_at")
+        return [row["ping_id"] for row in rows]
+
+
+async def test_a_receipt_can_be_read_at_once_and_after_it_was_written(postgres: Postgres) -> None:
+    receipts = PostgresReceipts(postgres)
+    receipts.keep(receipt(1))
+    queued = await receipts.get(PingId("ping-1"))
+    receipts.start()
+    await receipts.flush()
+    stored = await receipts.get(PingId("ping-1"))
+    await receipts.stop()
+    assert queued == receipt(1)
+    assert stored is not None and stored.offer is not None and stored.offer.legs_cents == (85_00,)
+    assert bytes(stored.attributes) == b'{"zip":"94107"}'
+
+
+async def test_a_receipt_nobody_kept_is_none(postgres: Postgres) -> None:
+    assert await PostgresReceipts(postgres).get(PingId("nothing")) is None
+
+
+async def test_stopping_writes_what_is_waiting(postgres: Postgres) -> None:
+    receipts = PostgresReceipts(postgres)
+    receipts.start()
+    for number in range(1_200):
+        receipts.keep(receipt(number))
+    await receipts.stop()
+    assert len(await written(postgres)) == 1_200
+
+
+@pytest.mark.usefixtures("bounded")
+async def test_a_full_queue_takes_the_oldest_receipts_details_and_keeps_its_offer(
+    postgres: Postgres,
+) -> None:
+    receipts = PostgresReceipts(postgres)
+    for number in range(BOUND + 1):
+        receipts.keep(receipt(number))
+    oldest, next_oldest = [await receipts.get(PingId(f"ping-{n}")) for n in (0, 1)]
+    assert oldest is not None and next_oldest is not None
+    assert oldest.candidates == () and oldest.offer is not None
+    assert next_oldest.candidates != ()
+    assert receipts.dropped_details == 1
+
+
+@pytest.mark.usefixtures("bounded")
+async def test_the_queue_never_holds_more_than_twice_its_bound(postgres: Postgres) -> None:
+    receipts = PostgresReceipts(postgres)
+    for number in range(20 * BOUND):
+        receipts.keep(receipt(number))
+        assert len(receipts._waiting) <= 2 * BOUND
+        newest = await receipts.get(PingId(f"ping-{number}"))
+        assert newest is not None and newest.candidates != ()
+    assert receipts.dropped_details == 19 * BOUND
+
+
+@pytest.mark.usefixtures("bounded")
+async def test_the_queue_keeps_its_bound_while_the_database_is_away() -> None:
+    receipts = PostgresReceipts(Postgres("postgresql://127.0.0.1:1/nothing"))
+    receipts.start()
+    for number in range(5 * BOUND):
+        receipts.keep(receipt(number))
+        await asyncio.sleep(0.002)
+    assert receipts.failed_batches >= 1
+    assert len(receipts._waiting) <= 2 * BOUND
+    assert receipts._task is not None and not receipts._task.done()
+    receipts._task.cancel()
+
+
+async def test_what_the_database_could_not_take_is_written_when_it_is_back(
+    postgres: Postgres,
+) -> None:
+    receipts = PostgresReceipts(postgres)
+    pool, postgres._pool = postgres._pool, None
+    receipts.start()
+    for number in range(3):
+        receipts.keep(receipt(number))
+    await until(lambda: receipts.failed_batches > 0)
+    postgres._pool = pool
+    async with asyncio.timeout(5):
+        await receipts.flush()
+    await receipts.stop()
+    assert await written(postgres) == ["ping-0", "ping-1", "ping-2"]
+
+
+async def test_a_receipt_is_written_once_however_often_it_is_kept(postgres: Postgres) -> None:
+    receipts = PostgresReceipts(postgres)
+    receipts.start()
+    for _ in range(2):
+        receipts.keep(receipt(1))
+        await receipts.flush()
+    await receipts.stop()
+    assert await written(postgres) == ["ping-1"]
