@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
@@ -15,11 +16,16 @@ from exchange.core.auction import Decision, decide, in_line
 from exchange.core.market import Market
 from exchange.core.model import Offer, Ping
 from exchange.core.pricing import seller_price
+from exchange.core.race import race
 from exchange.core.reasons import Reason
-from exchange.core.screen import DuplicateWindows, screen
+from exchange.core.screen import DuplicateWindows, SeenContact, screen
 from exchange.flow.ports import Clock, Offers, Receipt, Receipts
 
 _encode = msgspec.json.Encoder().encode
+_UNSEEN: Final = SeenContact()
+
+SPELLED_OUT: Final = 50
+"""Campaigns of a vertical up to which a receipt names each; beyond, contenders and counts."""
 
 
 class PingTerms(Struct, frozen=True, kw_only=True):
@@ -56,29 +62,37 @@ class Pinging:
         self._stopwatch = stopwatch
 
     async def ping(self, ping: Ping) -> Receipt:
-        """Hold the auction for a ping; gives its receipt, which says what to answer."""
+        """Hold the auction for a ping; gives its receipt, which says what to answer.
+
+        The contact is taken to be new, and the store is asked once, while it keeps the offer. Only
+        where it was sold before is what is known of it fetched, and the auction held again.
+        """
         started = self._stopwatch()
         now = self._clock.now()
-        vertical = self._market.verticals[ping.vertical]
-        seen = await self._offers.look(ping.contact_keys, ping.seller_id)
-        refused = screen(ping, vertical, seen, self._terms.windows, now)
-        screened = self._stopwatch()
         attributes = Raw(_encode(ping.attributes))
+        refused = self._screen(ping, _UNSEEN, now)
         if refused is not None:
-            receipt = self._receipt(
-                ping, attributes, now, "refused", reason=refused, reasons={refused.code: 1}
-            )
-            self._receipts.keep(receipt)
-            return receipt
-        if seen.sold_to:
-            ping = msgspec.structs.replace(ping, sold_to=seen.sold_to)
-        self._market.move_to(self._today(now))
-        decision = decide(self._market, ping, now, self._terms.draw_key)
+            return self._refuse(ping, attributes, now, refused)
+        decision = self._decide(ping, now)
+        offer = self._offer(ping, attributes, decision, now)
         decided = self._stopwatch()
-        offer = self._offer(ping, attributes, decision, now) if decision.award.winners else None
-        if offer is not None:
-            await self._offers.put(offer, vertical.offer_life_s + self._terms.grace_s)
-        stored = self._stopwatch()
+        ttl_s = self._market.verticals[ping.vertical].offer_life_s + self._terms.grace_s
+        if offer is not None or ping.contact_keys:
+            unseen = await self._offers.put_unseen(ping.ping_id, ping.contact_keys, offer, ttl_s)
+            if not unseen:
+                seen = await self._offers.look(ping.contact_keys, ping.seller_id)
+                refused = self._screen(ping, seen, now)
+                if refused is not None:
+                    return self._refuse(ping, attributes, now, refused)
+                ping = msgspec.structs.replace(ping, sold_to=seen.sold_to)
+                decision = self._decide(ping, now)
+                offer = self._offer(ping, attributes, decision, now)
+                if offer is not None:
+                    await self._offers.put(offer, ttl_s)
+        timings_us = {
+            "decide": (decided - started) // 1000,
+            "store": (self._stopwatch() - decided) // 1000,
+        }
         receipt = self._receipt(
             ping,
             attributes,
@@ -88,17 +102,33 @@ class Pinging:
             reasons=decision.reasons,
             decision=decision,
             offer=offer,
-            timings_us={
-                "screen": (screened - started) // 1000,
-                "decide": (decided - screened) // 1000,
-                "store": (stored - decided) // 1000,
-            },
+            timings_us=timings_us,
         )
         self._receipts.keep(receipt)
         return receipt
 
-    def _offer(self, ping: Ping, attributes: Raw, decision: Decision, now: datetime) -> Offer:
+    def _screen(self, ping: Ping, seen: SeenContact, now: datetime) -> Reason | None:
+        return screen(ping, self._market.verticals[ping.vertical], seen, self._terms.windows, now)
+
+    def _decide(self, ping: Ping, now: datetime) -> Decision:
+        """Hold the auction: every campaign spelled out where they are few, else the contenders."""
+        self._market.move_to(self._today(now))
+        few = len(self._market.indexes[ping.vertical].runners) <= SPELLED_OUT
+        return (decide if few else race)(self._market, ping, now, self._terms.draw_key)
+
+    def _refuse(self, ping: Ping, attributes: Raw, now: datetime, reason: Reason) -> Receipt:
+        receipt = self._receipt(
+            ping, attributes, now, "refused", reason=reason, reasons={reason.code: 1}
+        )
+        self._receipts.keep(receipt)
+        return receipt
+
+    def _offer(
+        self, ping: Ping, attributes: Raw, decision: Decision, now: datetime
+    ) -> Offer | None:
         policy, award = self._market.policy, decision.award
+        if not award.winners:
+            return None
         vertical = self._market.verticals[ping.vertical]
         winners = award.ranks[: award.winners]
         return Offer(

@@ -244,6 +244,15 @@ class Offers(Protocol):
         """Keep an offer for at least ``ttl_s`` seconds."""
         ...
 
+    async def put_unseen(
+        self, ping_id: PingId, contact_keys: Sequence[str], offer: Offer | None, ttl_s: int
+    ) -> bool:
+        """Keep an offer, if there is one, unless its contact was ever sold; False if it was.
+
+        Looking and keeping are one step.
+        """
+        ...
+
     async def get(self, ping_id: PingId) -> Offer | None:
         """The offer of a ping, expired or not, if it is still held."""
         ...

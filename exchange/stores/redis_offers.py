@@ -8,14 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from importlib.resources import files
+from typing import Any, Final, cast
 
 import msgspec
 from redis.asyncio import Redis
 
 from exchange.core.model import CompanyId, Offer, PingId, SellerId
 from exchange.core.screen import SeenContact
+from exchange.stores.batching import Batch
 from exchange.stores.redis_client import away_as_unavailable
+
+Put = tuple[list[str], list[int | bytes]]
+
+MOST_AT_ONCE: Final = 64
+"""Offers in one script call: a millisecond or so of the store's time."""
+
+MOST_WAITING: Final = 4_096
+"""Pings waiting for the store at most; beyond, it is overloaded and they are refused."""
 
 SEEN_DAYS: Final = 366
 """How long a sold contact is remembered; the longest window a policy may set."""
@@ -38,17 +48,43 @@ class RedisOffers:
         self._redis = redis
         self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(Offer).decode
+        script = files("exchange.stores").joinpath("offer.lua").read_text()
+        self._script = redis.register_script(script)
+        self._puts = Batch(self._put_many, most=MOST_AT_ONCE, waiting=MOST_WAITING)
+        self._gets = Batch(self._get_many, most=MOST_AT_ONCE, waiting=MOST_WAITING)
 
     async def put(self, offer: Offer, ttl_s: int) -> None:
-        """Keep an offer for ``ttl_s`` seconds."""
-        with away_as_unavailable():
-            await self._redis.set(offer_key(offer.ping_id), self._encode(offer), px=ttl_s * 1000)
+        """Keep an offer for ``ttl_s`` seconds, whatever was seen of its contact."""
+        await self._puts.ask(([offer_key(offer.ping_id)], [0, ttl_s * 1000, self._encode(offer)]))
+
+    async def put_unseen(
+        self, ping_id: PingId, contact_keys: Sequence[str], offer: Offer | None, ttl_s: int
+    ) -> bool:
+        """Keep an offer, if there is one, unless its contact was ever sold; False if it was."""
+        seen = await self._puts.ask(
+            (
+                [offer_key(ping_id), *map(seen_key, contact_keys)],
+                [len(contact_keys), ttl_s * 1000, b"" if offer is None else self._encode(offer)],
+            )
+        )
+        return not seen
 
     async def get(self, ping_id: PingId) -> Offer | None:
         """The offer of a ping, expired or not, if it is still held."""
-        with away_as_unavailable():
-            held = await self._redis.get(offer_key(ping_id))
+        held = await self._gets.ask(offer_key(ping_id))
         return None if held is None else self._decode(held)
+
+    async def _put_many(self, asks: Sequence[Put]) -> Sequence[int]:
+        with away_as_unavailable():
+            answers: Sequence[int] = await self._script(
+                keys=[key for keys, _ in asks for key in keys],
+                args=[argument for _, arguments in asks for argument in arguments],
+            )
+        return answers
+
+    async def _get_many(self, keys: Sequence[str]) -> Sequence[bytes | None]:
+        with away_as_unavailable():
+            return cast(Sequence[bytes | None], await self._redis.mget(keys))
 
     async def look(self, keys: Sequence[str], seller_id: SellerId) -> SeenContact:
         """When contacts under these keyed hashes were last sold, and to whom."""

@@ -278,7 +278,7 @@ class Buyer:
         await self.desk.reject(self.company_id, await self.buy(cents))
 
     async def fail(self, cents: int, url: str) -> None:
-        """Be assigned a lead at a base price that the company's system, at ``url``, fails to take."""
+        """Be assigned a lead at a base price that the company's system, at ``url``, fails."""
         await self.bid(cents, http(url))
         result = await self.desk.post(await self.desk.ping(self.seller_id, zip=self._zip))
         assert result.status == "unsold", result

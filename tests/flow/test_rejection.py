@@ -75,7 +75,7 @@ async def test_a_rejection_is_booked_on_the_day_its_lead_was_assigned(desk: Desk
 
 
 async def test_a_second_rejection_of_a_lead_answers_as_the_first_did(desk: Desk) -> None:
-    seller, company, lead = await sold_lead(desk)
+    _, company, lead = await sold_lead(desk)
     first = await desk.reject(company, lead)
     await desk.campaign(company, 100_00)
     desk.clock.forward(days=10)

@@ -527,11 +527,8 @@ async def stage(stores: StoreUrls) -> AsyncIterator[Stage]:
         yield Stage((first, second), crm)
 
 
-@settings(
-    max_examples=80,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
+@pytest.mark.slow
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(scenes=st.lists(SCENES, min_size=8, max_size=24))
 async def test_whatever_happens_core_and_valkey_and_postgres_agree_to_the_cent(
     stage: Stage, scenes: list[Sequence[Step]]

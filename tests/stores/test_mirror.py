@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 from redis.crc import key_slot
@@ -84,9 +84,7 @@ def deliveries(draw: st.DrawFn) -> tuple[Sequence[CompanyChange], CompanyChange]
     return draw(st.permutations([*told, *again])), last
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, deadline=None)
 @given(delivered=deliveries())
 async def test_changes_in_any_order_and_twice_come_to_the_newest(
     redis: Redis, delivered: tuple[Sequence[CompanyChange], CompanyChange]

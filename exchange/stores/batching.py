@@ -1,0 +1,82 @@
+"""Many callers, one call: what waits at the same time goes to a store together.
+
+A caller alone is sent at once; while calls are under way others gather. Bounded in size, in calls
+under way and in waiting; a call that fails fails only those it carried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from exchange.flow.faults import Unavailable
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+CALLS: Final = 2
+"""Calls under way at once: one being answered while the next is made."""
+
+
+class Batch(Generic[A, R]):
+    """Gathers asks of one kind. ``send`` answers a list of asks with as many answers, in order."""
+
+    def __init__(
+        self,
+        send: Callable[[Sequence[A]], Awaitable[Sequence[R]]],
+        *,
+        most: int,
+        waiting: int,
+        calls: int = CALLS,
+    ) -> None:
+        self._send = send
+        self._most = most
+        self._most_waiting = waiting
+        self._calls = calls
+        self._waiting: deque[tuple[A, asyncio.Future[R]]] = deque()
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+
+    def ask(self, what: A) -> asyncio.Future[R]:
+        """Ask with the others of this moment. Raises Unavailable when too many wait already."""
+        if len(self._waiting) >= self._most_waiting:
+            raise Unavailable("too many are waiting for the store")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[R] = loop.create_future()
+        self._waiting.append((what, answer))
+        if not self._scheduled and len(self._under_way) < self._calls:
+            # At the end of this turn of the loop: by then everyone who came with it has asked.
+            self._scheduled = True
+            loop.call_soon(self._start)
+        return answer
+
+    def _start(self) -> None:
+        self._scheduled = False
+        while self._waiting and len(self._under_way) < self._calls:
+            count = min(self._most, len(self._waiting))
+            batch = [self._waiting.popleft() for _ in range(count)]
+            task = asyncio.create_task(self._carry(batch))
+            self._under_way.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._start()
+
+    async def _carry(self, batch: list[tuple[A, asyncio.Future[R]]]) -> None:
+        try:
+            answers = await self._send([what for what, _ in batch])
+        except Exception as error:
+            for _, answer in batch:
+                if not answer.done():
+                    answer.set_exception(error)
+            return
+        except asyncio.CancelledError:
+            for _, answer in batch:
+                answer.cancel()
+            raise
+        for (_, answer), result in zip(batch, answers, strict=True):
+            if not answer.done():
+                answer.set_result(result)
