@@ -99,7 +99,7 @@ class MarketSettings(Struct, frozen=True, kw_only=True):
     rejection_window_hours: Annotated[
         int, _whole(24, 720, "Hours after delivery in which a lead can be rejected")
     ] = 48
-    max_ranks: Annotated[int, _whole(1, 100, "Companies kept in line for a lead")] = 20
+    max_ranks: Annotated[int, _whole(1, 100, "Companies kept in line for a lead")] = 5
     market_timezone: Annotated[str, _read_as("timezone", "Timezone of the market's day")] = "UTC"
 
 

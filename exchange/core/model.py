@@ -42,7 +42,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     protection_cents: int = 500_000
     reset_interval_days: int = 30
     rejection_window_s: int = 48 * 3600
-    max_ranks: int = 20
+    max_ranks: int = 5
     market_timezone: str = "UTC"
 
 

@@ -58,13 +58,13 @@ class _Race:
         # A campaign short of room may not be able to bid at all, however far from winning it is.
         for slot in slots_of(gated.mask & index.tight):
             self._enter(slot, index.quote(slot))
-        if self._premium:
-            # The first look is a round of its own; the others are behind it in any case.
-            self._walk(gated.mask & index.qualified)
-            self._walk(gated.mask & ~index.qualified)
-        else:
-            self._walk(gated.mask)
+        # The first look is a round of its own; the others only stand behind it.
+        first = gated.mask & index.qualified if self._premium else gated.mask
+        self._walk(first)
         award = hold(self._bids, self._ping.max_buyers)
+        if first != gated.mask and len(award.ranks) < award.winners + self._policy.max_ranks:
+            self._walk(gated.mask ^ first)
+            award = hold(self._bids, self._ping.max_buyers)
         for lost in self._fallen:
             if lost.reason is not None:
                 counts[lost.reason] = counts.get(lost.reason, 0) + 1

@@ -29,7 +29,7 @@ from exchange.embedded import EmbeddedStores, StoreUrls
 from exchange.settings import PACKAGED_CONFIG, ContactKey, Secrets, Settings, StoreSettings
 from exchange.stores.postgres import Postgres
 from exchange.stores.postgres_migrations import migrate
-from exchange.stores.redis_mirror import CHANNEL
+from exchange.stores.redis_mirror import channel_of
 from exchange.verticals_file import read_verticals
 
 CONNECT_S: Final = 5.0
@@ -151,7 +151,7 @@ async def _empty_redis(url: str) -> AsyncIterator[None]:
     redis = from_url(url, socket_timeout=CONNECT_S, socket_connect_timeout=CONNECT_S)
     try:
         try:
-            listeners = dict(await redis.pubsub_numsub(CHANNEL))
+            listeners = dict(await redis.pubsub_numsub(channel_of(redis)))
             in_use = await redis.dbsize() or any(listeners.values())
         except RedisError as error:
             raise DemoFailed(f"Redis does not answer ({type(error).__name__})") from None

@@ -1,7 +1,7 @@
 -- Writes a company's change into the fast copy, newest wins field by field, and tells the workers.
 -- KEYS: window:{company}, usage:{company}.
 -- ARGV: version, head, whole (1 or 0), number of buckets, then field and value of each bucket,
--- then field and value of each usage, and last the message.
+-- then field and value of each usage, and last the workers' channel and the message.
 -- A value is "version|figures"; the head is under the field "head". Under "whole" is the version
 -- of the newest whole change: what it left out is known to be gone as of then.
 local version = tonumber(ARGV[1])
@@ -37,6 +37,6 @@ if version > version_of(KEYS[1], 'head') then
 end
 local buckets_end = 4 + 2 * tonumber(ARGV[4])
 take(KEYS[1], 5, buckets_end)
-take(KEYS[2], buckets_end + 1, #ARGV - 1)
-redis.call('PUBLISH', 'market', ARGV[#ARGV])
+take(KEYS[2], buckets_end + 1, #ARGV - 2)
+redis.call('PUBLISH', ARGV[#ARGV - 1], ARGV[#ARGV])
 return 1

@@ -19,7 +19,6 @@ from exchange.core.model import CompanyId
 from exchange.flow.faults import Unavailable
 from exchange.stores.redis_client import away_as_unavailable
 
-CHANNEL: Final = "market"
 _COMPANY: Final = b"c"
 _CAMPAIGN: Final = b"k"
 _HEAD: Final = "head"
@@ -44,6 +43,7 @@ class RedisMirror:
         self._redis = redis
         script = files("exchange.stores").joinpath("mirror.lua").read_text()
         self._script = redis.register_script(script)
+        self._channel = channel_of(redis)
         self._encode = msgspec.json.Encoder().encode
         self.dirty: set[CompanyId] = set()
 
@@ -59,7 +59,7 @@ class RedisMirror:
         """Write a change and tell every worker. Raises Unavailable."""
         with away_as_unavailable():
             if isinstance(change, CampaignChange):
-                await self._redis.publish(CHANNEL, _CAMPAIGN + self._encode(change))
+                await self._redis.publish(self._channel, _CAMPAIGN + self._encode(change))
                 return
             await self._script(
                 keys=[window_key(change.company_id), usage_key(change.company_id)],
@@ -70,6 +70,7 @@ class RedisMirror:
                     len(change.buckets),
                     *(part for row in change.buckets for part in bucket_pair(row)),
                     *(part for row in change.usage for part in usage_pair(row)),
+                    self._channel,
                     _COMPANY + self._encode(change),
                 ],
             )
@@ -149,7 +150,7 @@ class RedisFeed:
     ) -> None:
         with away_as_unavailable():
             async with self._redis.pubsub() as pubsub:
-                await pubsub.subscribe(CHANNEL)
+                await pubsub.subscribe(channel_of(self._redis))
                 while True:
                     message = await pubsub.get_message(timeout=None)
                     if message is None:
@@ -163,6 +164,12 @@ class RedisFeed:
     def _read(self, data: bytes) -> Change:
         decode = self._decode_company if data[:1] == _COMPANY else self._decode_campaign
         return decode(data[1:])
+
+
+def channel_of(redis: Redis) -> str:
+    """The channel of this market: subscriptions know no database numbers, so its name has them."""
+    number = redis.connection_pool.connection_kwargs.get("db") or 0
+    return f"market:{number}"
 
 
 def window_key(company_id: CompanyId) -> str:

@@ -176,13 +176,19 @@ class Running:
         os.kill(pid, signal.SIGKILL)
 
     @asynccontextmanager
-    async def frozen_parent(self) -> AsyncIterator[None]:
-        """Keep the parent from replacing anything meanwhile, so that an absence can be seen."""
-        os.kill(self.pid, signal.SIGSTOP)
+    async def frozen(self, pid: int) -> AsyncIterator[None]:
+        """Hold one process of this exchange still meanwhile.
+
+        A frozen parent replaces nothing, so that an absence can be seen; a frozen worker finds
+        everything that was sent to it at once.
+        """
+        self._note_children()
+        assert pid in self._started or pid == self.pid
+        os.kill(pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            os.kill(self.pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGCONT)
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM to the parent."""
@@ -242,6 +248,15 @@ class Running:
                     (pid for pid in self.worker_pids() if socket_name in _open_files(pid)), None
                 )
         return None
+
+    def requests_unread(self) -> int:
+        """How many connections hold something that no worker has read yet."""
+        local = f"0100007F:{self.port:04X}"
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return sum(
+            row[1] == local and row[3] == "01" and int(row[4].partition(":")[2], 16) > 0
+            for row in rows
+        )
 
     async def command(self, *arguments: str, patience_s: float = 60.0) -> Command:
         """Run another command of ours on this home."""

@@ -154,7 +154,7 @@ async def test_valkey_killed_is_restarted_and_holds_again_what_the_books_say(
         killed = doomed.valkey_pid
         posting = market.post(under_way)
         await market.in_the_middle(LEADS // 4)
-        async with doomed.frozen_parent():
+        async with doomed.frozen(doomed.pid):
             doomed.kill(killed)
             for line in lines.values():
                 away = await line.ping(seller)
@@ -195,7 +195,7 @@ async def test_postgresql_killed_amid_posts_is_restarted_and_each_lead_is_sold_o
         killed = doomed.postgres_pid
         posting = market.post(ping_ids)
         await market.in_the_middle()
-        async with doomed.frozen_parent():
+        async with doomed.frozen(doomed.pid):
             doomed.kill(killed)
             for number, (line, ping_id) in enumerate(zip(lines.values(), late, strict=False)):
                 away = await line.post(market.seller, ping_id, person(60 + number))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
@@ -14,7 +15,7 @@ import pytest
 
 from bidders.crm import Behaviour, CrmServer
 from tests.e2e.running import OPERATOR_KEY, Running, exchange_running, until
-from tests.e2e.wire import ATTRIBUTES, Wire, paid_to_seller, person
+from tests.e2e.wire import ATTRIBUTES, Wire, hashes_of, paid_to_seller, person
 
 pytestmark = pytest.mark.e2e
 
@@ -93,6 +94,22 @@ async def test_a_hundred_callers_that_dribble_their_requests_keep_nobody_waiting
         assert time.monotonic() - begun > BODY_LIMIT_S - 1
         for _, other in others:
             other.close()
+
+
+async def test_a_burst_of_400_pings_at_one_worker_gets_400_offers(
+    wire: Wire, running: Running
+) -> None:
+    seller, company = await wire.seller(), await wire.company()
+    await wire.campaign(company, "20.00")
+    [worker] = running.worker_pids()
+    hashes = [hashes_of(person(5_000 + number)) for number in range(400)]
+    for _ in range(2):  # The second time over connections and with a key that are known already.
+        async with running.frozen(worker):
+            pings = [asyncio.create_task(wire.ping(seller, contact_hashes=h)) for h in hashes]
+            await until(lambda: running.requests_unread() >= len(hashes), 10, "all to be sent")
+        answers = await asyncio.gather(*pings)
+        assert Counter(answer.status for answer in answers) == {200: len(hashes)}
+        assert {answer.json["status"] for answer in answers} == {"offer"}
 
 
 @pytest.mark.parametrize("is_declared", [True, False], ids=["declared", "chunked"])

@@ -78,18 +78,6 @@ async def test_a_pinged_lead_is_posted_delivered_once_rejected_and_the_next_ping
     assert crm.counts("readme").seen == 2
 
 
-async def test_300_pings_at_once_all_get_their_offer(wire: Wire) -> None:
-    seller, company = await wire.seller(), await wire.company()
-    await wire.campaign(company, "20.00", filter=only("WA"))
-    hashes = [hashes_of(person(5_000 + number)) for number in range(300)]
-    for _ in range(2):  # The second time over connections that are open already: all at once.
-        answers = await asyncio.gather(
-            *(wire.ping(seller, contact_hashes=each, **in_state("WA")) for each in hashes)
-        )
-        assert Counter(answer.status for answer in answers) == {200: len(hashes)}
-        assert {answer.json["status"] for answer in answers} == {"offer"}
-
-
 async def test_a_contact_sold_is_a_duplicate_at_the_next_ping_on_every_worker(
     wire: Wire, running: Running
 ) -> None:
