@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from types import FrameType
 from typing import Final
 
+from exchange.demo.crms import start_crms
+from exchange.demo.market import describe, open_market
 from exchange.embedded import EmbeddedStores
 from exchange.serving.parent import TICK_S, Workers
 from exchange.serving.running import note_running, with_urls
@@ -50,8 +52,6 @@ def serve(settings: Settings, *, demo_market: bool, say: Say) -> int:
         base_url = f"http://{_reachable(settings.http.host)}:{workers.port}"
         say(f"serving on {base_url} with {settings.http.workers} worker(s); Ctrl-C stops it")
         if demo_market:
-            from exchange.demo.market import describe, open_market, start_crms
-
             crms = stack.enter_context(start_crms())
             market = asyncio.run(
                 open_market(base_url, secrets.operator_key, crms, settings.stores.home)

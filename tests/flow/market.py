@@ -233,7 +233,7 @@ class Desk:
     async def awaited(self, statement: str, *arguments: object) -> Any:
         """Look until a value is there that is neither null nor false."""
         async with asyncio.timeout(PATIENCE_S):
-            while not (found := await self.value(statement, *arguments)):
+            while not (found := await self.value(statement, *arguments)):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         return found
 

@@ -604,6 +604,7 @@ async def test_a_company_excluded_since_the_ping_no_longer_gets_the_lead(
     broken = http(crm.set_behaviour("broken", BROKEN))
     await desk.campaign(excluded, 600_00, delivery=(broken,), campaign_id=campaign)
     await desk.post(await desk.ping(seller))
+    await desk.campaign(excluded, 100_00, campaign_id=campaign)
     result = await desk.post(receipt)
     assert await buyers_of(desk, result) == [following]
     assert result.price_cents == 85_00
