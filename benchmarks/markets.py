@@ -6,6 +6,7 @@ exchange; both from the same drawing.
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Iterator
 from typing import Any, Final
@@ -13,6 +14,9 @@ from typing import Any, Final
 STATES: Final = ("CA", "TX", "FL", "NY", "AZ", "NV", "NJ", "MA", "CO", "NC", "GA", "WA")
 CAMPAIGNS_PER_COMPANY: Final = 5
 """Companies of the field run a handful of campaigns each."""
+
+RETURNER_ZIP: Final = "00501"
+"""Where one company of a market buys alone: its price is the market's, for `returns`."""
 
 
 def campaign_bodies(count: int, seed: int = 7) -> Iterator[dict[str, Any]]:
@@ -80,3 +84,27 @@ def ping_bodies(count: int, seed: int = 11) -> Iterator[dict[str, Any]]:
             "timeout_ms": 400,
             "test": False,
         }
+
+
+def lead_bodies(count: int, seed: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Pings as above, each with the contact its hashes are of, for the post that follows.
+
+    Two seeds give no contact in common: a contact sold once would be a duplicate.
+    """
+    for number, ping in enumerate(ping_bodies(count, seed)):
+        contact = {
+            "first_name": "Ada",
+            "last_name": f"Bench {number}",
+            "phone": f"+1{2_000_000_000 + (seed * 1_000_003 + number) % 7_999_999_999}",
+            "email": f"lead-{seed}-{number}@consumers.test",
+            "address": {"street": f"{number} Main Street", "city": "Springfield"},
+        }
+        ping["contact_hashes"] = {
+            "phone": _digest(str(contact["phone"])),
+            "email": _digest(str(contact["email"])),
+        }
+        yield ping, contact
+
+
+def _digest(normalised: str) -> str:
+    return hashlib.sha256(normalised.encode()).hexdigest()

@@ -237,6 +237,30 @@ class Exchange:
         }
         return [name for name, is_fault in faults.items() if is_fault]
 
+    def figures(self) -> dict[str, tuple[str, float]]:
+        """What this worker keeps count of besides its calls, for the metrics: help and value."""
+        return {
+            "exchange_leads_open": ("Leads in delivery here", self.posting.running),
+            "exchange_leads_stranded": (
+                "Leads a store's failure stopped here",
+                len(self.posting.stranded),
+            ),
+            "exchange_mirror_dirty": (
+                "Companies the fast store does not have as they are",
+                len(self.mirror.dirty),
+            ),
+            "exchange_receipts_waiting": ("Receipts to be written", self.receipts.waiting),
+            "exchange_receipts_shortened": (
+                "Receipts that lost their detail since the start",
+                self.receipts.dropped_details,
+            ),
+            "exchange_campaigns": (
+                "Campaigns in this worker's market",
+                sum(len(index.runners) for index in self.market.indexes.values()),
+            ),
+            "exchange_companies": ("Companies in this worker's market", len(self.market.companies)),
+        }
+
     async def check(self) -> Checked:
         """Compare the stores to the cent."""
         now = self.clock.now()

@@ -31,6 +31,9 @@ LINGER_S: Final = 2.0
 """Longest wait for answers that are still open when the time is over."""
 
 CONNECT_S: Final = 10.0
+RECONNECTS: Final = 10
+"""Times that each connection is made anew, on average, before the load gives up on more."""
+
 TICK_S: Final = 0.000_25
 """How often an open loop looks whether requests are due; the most one is sent late by us."""
 
@@ -212,9 +215,8 @@ class _Load:
     def _lost(self, line: Connection) -> None:
         """Connect anew while there is time: a server may close when it sheds or stops."""
         self._lines.discard(line)
-        if line.is_open:
-            self._broken += 1
-        if perf_counter_ns() < self._end_ns and len(self._opening) < self._count:
+        self._broken += 1
+        if perf_counter_ns() < self._end_ns and self._broken < self._count * RECONNECTS:
             task = asyncio.get_running_loop().create_task(self._reconnect())
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)

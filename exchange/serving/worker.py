@@ -95,7 +95,7 @@ async def _serve(settings: Settings) -> None:
     secrets = load_or_make_secrets(settings.stores.home, settings.secrets)
     exchange = open_exchange(settings, secrets)
     await exchange.start()
-    server = WebServer(exchange, web_limits(settings, secrets), Metrics(), log)
+    server = WebServer(exchange, web_limits(settings, secrets), Metrics(exchange.figures), log)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -54,6 +54,11 @@ class PostgresReceipts:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._task, 3)
 
+    @property
+    def waiting(self) -> int:
+        """How many receipts wait to be written."""
+        return len(self._waiting) + len(self._writing)
+
     def keep(self, receipt: Receipt) -> None:
         """Queue a receipt for writing."""
         self._waiting[receipt.ping_id] = receipt

@@ -111,7 +111,7 @@ class WebServer:
         started = perf_counter()
         self._open += 1
         self._idle.clear()
-        self._metrics.in_flight.inc()
+        self._metrics.in_flight += 1
         label = _UNKNOWN
         try:
             methods, params = self._find(request)
@@ -126,7 +126,7 @@ class WebServer:
             self._open -= 1
             if not self._open:
                 self._idle.set()
-            self._metrics.in_flight.dec()
+            self._metrics.in_flight -= 1
         if self._site.draining:
             response.force_close()
         self._metrics.count_request(label, response.status, perf_counter() - started)

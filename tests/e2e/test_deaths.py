@@ -90,8 +90,9 @@ class Market:
                 ids[seen.lead_id].add(seen.delivery_id)
             assert all(len(deliveries) == 1 for deliveries in ids.values())
         assert set(sold) <= {seen.lead_id for seen in self.crm.leads("first")}
-        taken = await wire.leads(self.companies["first"])
-        assert sorted(lead["lead_id"] for lead in taken) == sorted(sold)
+        taken = Counter(lead["lead_id"] for lead in await wire.leads(self.companies["first"]))
+        assert set(sold) <= set(taken)
+        assert set(taken.values()) == {1}
         assert await wire.leads(self.companies["second"]) == []
         for ping_id, (result, _) in zip(ping_ids, outcomes, strict=True):
             number = ping_ids.index(ping_id)
@@ -198,7 +199,7 @@ async def test_postgresql_killed_amid_posts_is_restarted_and_each_lead_is_sold_o
         async with doomed.frozen(doomed.pid):
             doomed.kill(killed)
             for number, (line, ping_id) in enumerate(zip(lines.values(), late, strict=False)):
-                away = await line.post(market.seller, ping_id, person(60 + number))
+                away = await line.post(market.seller, ping_id, person(number))
                 assert (away.status, away.json["code"]) == (503, "unavailable")
                 assert int(away.headers["Retry-After"]) >= 1
                 assert (await line.ping(market.seller)).status in (200, 503)
@@ -208,8 +209,9 @@ async def test_postgresql_killed_amid_posts_is_restarted_and_each_lead_is_sold_o
         outcomes = await posting
         assert setbacks_of(outcomes)["503"], "no post met the absence"
         await market.assert_each_sold_once(ping_ids, outcomes)
-        after = await market.post(late)
-        assert {result["status"] for result, _ in after} == {"sold"}
+        # Some of these may have been written down by what was left of the killed server.
+        await market.assert_each_sold_once(late, await market.post(late))
+        assert len(await wire.leads(market.companies["first"])) == len(ping_ids) + len(late)
         assert set(doomed.worker_pids()) == set(lines), "a worker died of it"
         assert "request failed" not in doomed.said()
         await doomed.check()

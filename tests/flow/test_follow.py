@@ -144,20 +144,20 @@ async def test_a_fast_store_that_was_started_anew_is_rebuilt_unasked(desk: Desk)
     await desk.assert_clean()
 
 
-async def test_what_the_mirror_could_not_take_is_written_again(desk: Desk) -> None:
+async def test_what_the_mirror_could_not_take_is_written_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     company, lead = await bought_twice(desk)
     mirror = desk.exchange.mirror
-    redis, mirror._redis = mirror._redis, None  # type: ignore[assignment]
-    script = mirror._script
 
     async def refuse(**_: object) -> None:
         raise ConnectionError
 
-    mirror._script = refuse  # type: ignore[assignment]
-    _, standing = await desk.reject(company.company_id, lead)
-    assert standing.overall_hundredths == 50_00
-    assert mirror.dirty == {company.company_id}
-    mirror._redis, mirror._script = redis, script
+    with monkeypatch.context() as patched:
+        patched.setattr(mirror, "_script", refuse)
+        _, standing = await desk.reject(company.company_id, lead)
+        assert standing.overall_hundredths == 50_00
+        assert mirror.dirty == {company.company_id}
     await desk.exchange.following.mend()
     assert mirror.dirty == set()
     await desk.assert_clean()
