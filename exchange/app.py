@@ -189,7 +189,7 @@ class Exchange:
         self.draining = True
         done = await self.posting.drain(self.settings.http.drain_s if drain_s is None else drain_s)
         if not done:
-            log.warning("leads left for another worker", leads=self.posting.running)
+            log.warning("leads left for another worker", leads=len(self.posting.stranded))
         await self._stack.aclose()
 
     async def close(self) -> None:

@@ -67,7 +67,9 @@ def describe(market: DemoMarket, base_url: str) -> str:
 
 def _send(name: str, url: str, api_key: str, body: str) -> str:
     """A line that sends a body and keeps the answer under a name."""
-    return f"""{name}=$(curl -sS "{url}" {_headers(api_key)} -d {body}); printf '%s\\n' "${name}\""""
+    return (
+        f"""{name}=$(curl -sS "{url}" {_headers(api_key)} -d {body}); printf '%s\\n' "${name}\""""
+    )
 
 
 def _pick(name: str, answer: str, field: str) -> str:

@@ -25,7 +25,7 @@ from exchange.demo.crms import CrmControl, start_crms
 from exchange.demo.days import START, Days
 from exchange.demo.market_file import read_market_file
 from exchange.demo.people import DemoSeller, enrol
-from exchange.demo.report import Teller
+from exchange.demo.report import WIDE, Teller
 from exchange.demo.stage import MovedClock, open_exchange, open_stores, quiet_logs
 from exchange.demo.verdicts import look_at_check, look_at_receipts, look_at_table
 from exchange.embedded import StoreFailed
@@ -47,7 +47,7 @@ def run_demo(settings: Settings, *, seed: int = 7, console: Console | None = Non
     Starts stores of its own, or makes a database of its own on those the settings name. Everything
     it started is stopped and removed at the end, however it ends.
     """
-    teller = Teller(console or Console(highlight=False))
+    teller = Teller(console or _console())
     try:
         with quiet_logs(), open_stores(settings.stores) as stores:
             options = ["--slow-ms", str(SLOW_CRM_MS), "--fail-rate", "0", "--seed", str(seed)]
@@ -55,7 +55,7 @@ def run_demo(settings: Settings, *, seed: int = 7, console: Console | None = Non
                 clock = MovedClock(START)
 
                 async def live() -> list[str]:
-                    async with open_exchange(settings, stores, clock) as exchange:
+                    async with open_exchange(stores, clock) as exchange:
                         return await _live(exchange, clock, crm_urls, random.Random(seed), teller)
 
                 faults = _run(live())
@@ -69,6 +69,12 @@ def run_demo(settings: Settings, *, seed: int = 7, console: Console | None = Non
     for fault in faults:
         print(f"exchange demo: {fault}", file=sys.stderr)
     return 1 if faults else 0
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    # What is no terminal, a pipe or a file, has room for the whole table.
+    return console if console.is_terminal else Console(highlight=False, width=WIDE)
 
 
 def _run(work: Coroutine[Any, Any, list[str]]) -> list[str]:

@@ -21,7 +21,8 @@ from exchange.demo.steering import Aim, tenths
 
 DAYS: Final = 30
 _RATES_WIDTH: Final = 17
-_WIDE: Final = 100
+WIDE: Final = 104
+"""Columns for the whole table."""
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -80,8 +81,9 @@ class Teller:
 
     def show_table(self, lines: Sequence[Line]) -> None:
         """Print the table of the companies; on a wide console with what the rates are over."""
-        wide = not self._console.is_terminal or self._console.width >= _WIDE
-        table = Table("company", box=SIMPLE, title="After thirty days", title_justify="left")
+        wide = self._console.width >= WIDE
+        table = Table(box=SIMPLE, collapse_padding=True, pad_edge=False)
+        table.add_column("after 30 days", no_wrap=True)
         for name in ("assigned", "rejected") if wide else ():
             table.add_column(name, justify="right")
         for name in ("overall", "CRM"):
@@ -102,7 +104,7 @@ class Teller:
                 line.pinged,
                 style=None if line.holds else "red",
             )
-        self._console.print(table, width=_WIDE if wide else None)
+        self._console.print(table)
 
 
 def _rates(standing: Standing) -> str:

@@ -15,7 +15,7 @@ from exchange.core.audit import AuditError, Limits, explain_receipt, recompute
 from exchange.core.model import CompanyId, PingId
 from exchange.core.pricing import rectify
 from exchange.core.reasons import Reason
-from exchange.core.standing import Verdict
+from exchange.core.standing import Standing, Verdict
 from exchange.demo.days import Edge
 from exchange.demo.faults import DemoFailed
 from exchange.demo.people import DemoCompany, DemoSeller
@@ -49,23 +49,23 @@ async def look_at_table(
     }
     lines, faults = [], []
     for aim, company in cases:
-        line, wrong = _judge(aim, company, bids.get(company.company_id))
+        line, wrong = judge(aim, company.name, company.standing, bids.get(company.company_id))
         lines.append(line)
-        faults += [f"{company.name}: {fault}" for fault in wrong]
+        faults += wrong
     if edge is not None:
         _tell_edge(cases[-1][1], edge, teller)
     teller.show_table(lines)
     return receipt, faults
 
 
-def _judge(aim: Aim, company: DemoCompany, bid: Candidate | None) -> tuple[Line, list[str]]:
-    standing = company.standing
+def judge(aim: Aim, name: str, standing: Standing, bid: Candidate | None) -> tuple[Line, list[str]]:
+    """Hold a company's standing, and its $100.00 bid in a ping, against the published case."""
     overall = tenths(standing.rejected, standing.assigned)
     crm = tenths(standing.crm_rejected, standing.crm_assigned)
     price = rectify(HUNDRED_DOLLARS, standing)
     wrong = [
-        f"{name} is {found}, and {expected} was published"
-        for name, found, expected in (
+        f"{what} is {found}, and {expected} was published"
+        for what, found, expected in (
             ("the overall rate", percent(overall), percent(aim.overall_tenths)),
             ("the CRM rate", percent(crm), percent(aim.crm_tenths)),
             ("the verdict", standing.verdict.value, aim.verdict.value),
@@ -76,7 +76,7 @@ def _judge(aim: Aim, company: DemoCompany, bid: Candidate | None) -> tuple[Line,
     pinged, fault = _read_bid(aim, bid)
     wrong += [fault] if fault else []
     line = Line(
-        name=company.name,
+        name=name,
         assigned=standing.assigned,
         rejected=standing.rejected,
         overall_tenths=overall,
@@ -86,7 +86,7 @@ def _judge(aim: Aim, company: DemoCompany, bid: Candidate | None) -> tuple[Line,
         pinged=pinged,
         holds=not wrong,
     )
-    return line, wrong
+    return line, [f"{name}: {fault}" for fault in wrong]
 
 
 def _read_bid(aim: Aim, bid: Candidate | None) -> tuple[str, str | None]:

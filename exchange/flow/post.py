@@ -102,6 +102,7 @@ class Posting:
         self._on_error = on_error
         self._running: dict[LeadId, asyncio.Task[PostResult]] = {}
         self.stranded: set[LeadId] = set()
+        self._draining = False
 
     @property
     def running(self) -> int:
@@ -145,24 +146,38 @@ class Posting:
     async def resume(self, lead: OpenLead) -> None:
         """Go on with a lead whose worker died; its outcome is for whoever asks again."""
         least = self._clock.now() + timedelta(seconds=RECOVERY_S)
-        if lead.lead_id not in self._running:
+        if lead.lead_id not in self._running and not self._draining:
             self.stranded.discard(lead.lead_id)
             self._start(msgspec.structs.replace(lead, deadline_at=max(lead.deadline_at, least)))
 
     async def drain(self, deadline_s: float) -> bool:
-        """Wait until no lead is in delivery here; False if some still are after the deadline."""
-        if self._running:
-            await asyncio.wait(list(self._running.values()), timeout=deadline_s)
-        return not self._running
+        """Wait until no lead is in delivery here; False if some were left to another worker.
+
+        Those are given up before the connections to companies are closed: an answer that we cut
+        off ourselves is nobody's failure.
+        """
+        self._draining = True
+        if not self._running:
+            return True
+        _, late = await asyncio.wait(list(self._running.values()), timeout=deadline_s)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        return not late
 
     async def _find_offer(self, request: PostRequest) -> Offer:
+        away: Unavailable | None = None
+        offer = None
         try:
             offer = await self._offers.get(request.ping_id)
-        except Unavailable:
-            offer = None
+        except Unavailable as error:
+            away = error
         if offer is None:
             receipt = await self._receipts.get(request.ping_id)
             offer = None if receipt is None else receipt.offer
+        if offer is None and away is not None:
+            # The receipt may still be on its way from another worker: nobody can say yet.
+            raise away
         if offer is None or offer.seller_id != request.seller_id:
             reason = Reason.OFFER_UNKNOWN
             raise NotFound(reason.message, field="ping_id", code=reason.code)

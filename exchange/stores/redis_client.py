@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from redis.asyncio import Redis, from_url
+from redis.asyncio import BlockingConnectionPool, Redis, from_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -26,14 +26,16 @@ CONNECTIONS: Final = 64
 
 def quick_client(url: str) -> Redis:
     """A client whose every call ends within about two seconds."""
-    return from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
+        timeout=QUICK_TIMEOUT_S,
         socket_timeout=QUICK_TIMEOUT_S,
         socket_connect_timeout=QUICK_TIMEOUT_S,
         max_connections=CONNECTIONS,
         retry=Retry(NoBackoff(), 1),
         retry_on_error=[ConnectionError],
     )
+    return Redis.from_pool(pool)
 
 
 def waiting_client(url: str) -> Redis:

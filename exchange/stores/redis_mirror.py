@@ -141,7 +141,9 @@ class RedisFeed:
         while True:
             try:
                 await self._follow_once(apply, resubscribed)
-            except Unavailable:
+            except (Unavailable, msgspec.MsgspecError):
+                # A message of another version of the exchange is read no better the second time;
+                # subscribing anew loads everything.
                 self.subscribed = False
                 await asyncio.sleep(0.2)
 
