@@ -29,8 +29,8 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One measurement to be made.
 
     ``ping``: closed loop, or open loop where a rate is given. ``post``: `leads` are pinged first,
-    which is not measured, and then posted in a closed loop. ``echo_post``: the same posts without
-    pings before them, for the floor. ``return``: rejections at ``url``, watched at ``others``.
+    which is not measured, and then posted in a closed loop, each once. ``echo_post``: posts without
+    pings before them, over and over, for the floor. ``return``: rejections at ``url``, watched at ``others``.
     """
 
     kind: str
@@ -144,7 +144,7 @@ async def _post(order: Order, target: Target) -> Posted:
         connections=order.connections,
         seconds=order.seconds,
         warmup_s=order.warmup_s,
-        repeat=False,
+        repeat=order.kind == "echo_post",
         heard=count_sold,
     )
     return Posted(measured=measured, pinged=len(leads), offered=len(offers), sold=sold)

@@ -19,13 +19,15 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import IO, Final, Self
 
 import msgspec
 from msgspec import Struct
 
-from benchmarks.load import Order
-from benchmarks.seeding import SELLER_KEY, database_url, make_market
+from benchmarks.load import Order, Posted
+from benchmarks.returns import Returns
+from benchmarks.seeding import database_url, make_market
+from exchange.bench.load import Measured
 from exchange.embedded import EmbeddedStores, StoreUrls
 from exchange.settings import load_or_make_secrets
 
@@ -83,10 +85,24 @@ def _affinity() -> set[int]:
 class Served:
     """A server under test, as a process."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log_path: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], port: int, log_path: Path, ready: int
+    ) -> None:
         self._process = process
+        self._ready: int | None = ready
         self.port = port
         self.log_path = log_path
+
+    def await_ready(self) -> None:
+        """Wait until it listens. Raises BenchFailed with its last words."""
+        if self._ready is None:
+            return
+        readable, _, _ = select.select([self._ready], [], [], READY_S)
+        word = os.read(self._ready, 1) if readable else b""
+        os.close(self._ready)
+        self._ready = None
+        if word != b".":
+            raise BenchFailed(f"a server did not start:\n{self.log_path.read_text()}")
 
     @property
     def url(self) -> str:
@@ -114,6 +130,9 @@ class Served:
 
     def stop(self) -> None:
         """Ask it to stop, and kill it when it does not."""
+        if self._ready is not None:
+            os.close(self._ready)
+            self._ready = None
         if self._process.poll() is None:
             self._process.terminate()
         try:
@@ -129,17 +148,31 @@ class Loader:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
 
-    def carry_out(self, order: Order) -> Any:
-        """Have one measurement made; gives its JSON. Raises BenchFailed."""
+    def ping(self, order: Order) -> Measured:
+        """Have pings measured."""
+        return msgspec.json.decode(self._carry_out(order), type=Measured)
+
+    def post(self, order: Order) -> Posted:
+        """Have posts measured."""
+        return msgspec.json.decode(self._carry_out(order), type=Posted)
+
+    def returns(self, order: Order) -> Returns:
+        """Have rejections measured."""
+        return msgspec.json.decode(self._carry_out(order), type=Returns)
+
+    def _carry_out(self, order: Order) -> bytes:
         given, gives = self._process.stdin, self._process.stdout
         assert given is not None and gives is not None
-        given.write(msgspec.json.encode(order) + b"\n")
-        given.flush()
+        try:
+            given.write(msgspec.json.encode(order) + b"\n")
+            given.flush()
+        except BrokenPipeError:
+            raise BenchFailed("the load has ended; its last words are above") from None
         readable, _, _ = select.select([gives], [], [], ORDER_S)
         line = gives.readline() if readable else b""
         if not line:
             raise BenchFailed(f"the load failed at {order.kind} of {order.url}")
-        return msgspec.json.decode(line)
+        return line
 
     def stop(self) -> None:
         """End it."""
@@ -201,6 +234,19 @@ class Bench:
             "EXCHANGE_REDIS_URL": _redis_database(self._urls.redis, self._databases),
         }
 
+    def check(self, market: Mapping[str, str]) -> tuple[bool, str]:
+        """Run `exchange check` on a market; gives whether it is clean, and what was said."""
+        done = subprocess.run(
+            [sys.executable, "-m", "exchange", "check"],
+            cwd=_ROOT,
+            env=_environ({**market, "EXCHANGE_HOME": str(self._home)}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=ORDER_S,
+            check=False,
+        )
+        return done.returncode == 0, (done.stdout + done.stderr).decode()
+
     def floor_database(self) -> str:
         """The URL of a database for the floor's rows."""
         assert self._urls is not None
@@ -222,7 +268,7 @@ class Bench:
         )
 
     def start_floor(self, kind: str, postgres_url: str = "") -> Served:
-        """Start a floor."""
+        """Start a floor; it is not ready yet."""
         port = _free_port()
         return self._spawn(["-m", "benchmarks.floors", kind, str(port), postgres_url], port, {})
 
@@ -259,13 +305,8 @@ class Bench:
             )
         os.close(writing)
         pin(process.pid, self.cores.server)
-        served = Served(process, port, log_path)
+        served = Served(process, port, log_path, reading)
         self._stack.callback(served.stop)
-        readable, _, _ = select.select([reading], [], [], READY_S)
-        word = os.read(reading, 1) if readable else b""
-        os.close(reading)
-        if word != b".":
-            raise BenchFailed(f"{' '.join(arguments[1:3])} did not start:\n{log_path.read_text()}")
         return served
 
 
@@ -295,5 +336,3 @@ def _proc(pid: int, name: str) -> str:
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
-
-__all__ = ["SELLER_KEY", "Bench", "BenchFailed", "Cores", "Loader", "Served"]

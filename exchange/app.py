@@ -41,6 +41,7 @@ from exchange.stores.rebuild import Rebuilt, rebuild
 from exchange.stores.redis_client import quick_client, waiting_client
 from exchange.stores.redis_mirror import RedisFeed, RedisMirror
 from exchange.stores.redis_offers import RedisOffers
+from exchange.stores.redis_pipe import RedisPipe
 from exchange.stores.vault import ContactVault
 
 RETIRE_S: Final = 1.0
@@ -88,7 +89,8 @@ class Exchange:
         self._redis = quick_client(redis_url)
         self._redis_waiting = waiting_client(redis_url)
         self.vault = ContactVault([(key.key_id, key.key) for key in secrets.contact_keys])
-        self.offers = RedisOffers(self._redis)
+        self._redis_pipe = RedisPipe(redis_url)
+        self.offers = RedisOffers(self._redis, self._redis_pipe)
         self.mirror = RedisMirror(self._redis)
         self.feed = RedisFeed(self._redis_waiting)
         self.receipts = PostgresReceipts(self.postgres)
@@ -169,6 +171,7 @@ class Exchange:
         self._stack.push_async_callback(self.postgres.close)
         self._stack.push_async_callback(self._redis.aclose)
         self._stack.push_async_callback(self._redis_waiting.aclose)
+        self._stack.push_async_callback(self._redis_pipe.close)
 
     async def start(self) -> None:
         """Connect, load the market and begin to follow it."""

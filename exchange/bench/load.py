@@ -2,7 +2,7 @@
 
 In the open loop a latency counts from the moment its request was meant to go out, whether or not
 the server's slowness let it: what coordinated omission would hide is in the percentiles. Requests
-never answered count with the time they had waited at the end.
+never answered have no latency; they are counted, and a percentile is worth no more than that count.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Measured(Struct, frozen=True, kw_only=True):
     """What a load came to. Rates are per second, within the time measured (after the warm-up).
 
     ``latency`` is of the answers with status 200, ``refused_latency`` of the others; both from the
-    intended time in an open loop. ``service_latency`` counts from when the request really went out.
+    intended time in an open loop. ``answered_in_all`` counts the warm-up too. ``service_latency`` counts from when the request really went out.
     ``unanswered`` are requests without an answer when it was over, ``broken`` connections that were
     lost. ``sender_cpu_share`` near 1 means that this process was the limit.
     """
@@ -54,6 +54,7 @@ class Measured(Struct, frozen=True, kw_only=True):
     connections: int
     offered_rate: float | None
     answered: int
+    answered_in_all: int
     rate: float
     ok_rate: float
     statuses: dict[str, int]
@@ -124,6 +125,7 @@ class _Load:
         self._ok, self._refused, self._service = array("q"), array("q"), array("q")
         self._statuses: Counter[int] = Counter()
         self._broken = 0
+        self._all = 0
 
     async def run(self) -> Measured:
         """Connect, load, wait for what is open, and sum up."""
@@ -145,7 +147,7 @@ class _Load:
                 pass
         for task in self._opening:
             task.cancel()
-        unanswered = self._give_up()
+        unanswered = self._unanswered()
         for line in self._lines:
             line.close()
         answered = sum(self._statuses.values())
@@ -156,6 +158,7 @@ class _Load:
             connections=self._count,
             offered_rate=self._offered(),
             answered=answered,
+            answered_in_all=self._all,
             rate=round(answered / seconds, 1),
             ok_rate=round(self._statuses[200] / seconds, 1),
             statuses={str(status): n for status, n in sorted(self._statuses.items())},
@@ -181,6 +184,7 @@ class _Load:
         return None
 
     def _note(self, line: Connection, now_ns: int, status: int, body: bytes) -> None:
+        self._all += 1
         if self._measure_ns <= now_ns <= self._end_ns:
             self._statuses[status] += 1
             took_ns = now_ns - line.intended_ns
@@ -192,14 +196,9 @@ class _Load:
         if self._heard is not None:
             self._heard(line.index, status, body)
 
-    def _give_up(self) -> int:
-        """Count the requests never answered."""
-        waiting = [line for line in self._lines if line.is_open]
-        now_ns = perf_counter_ns()
-        for line in waiting:
-            if line.intended_ns >= self._measure_ns:
-                self._refused.append(now_ns - line.intended_ns)
-        return len(waiting)
+    def _unanswered(self) -> int:
+        """Count the requests that have no answer."""
+        return sum(line.is_open for line in self._lines)
 
     async def _connect(self) -> None:
         try:
@@ -333,7 +332,7 @@ class _Open(_Load):
         if now_ns >= self._end_ns:
             self._finished.set()
             return
-        due = min(int((now_ns - self._started_ns) * self._rate / _SECOND), self._total)
+        due = min(int((now_ns - self._started_ns) * self._rate / _SECOND) + 1, self._total)
         while self._sent < due:
             self._due.append(self._started_ns + int(self._sent * _SECOND / self._rate))
             self._sent += 1
@@ -367,12 +366,8 @@ class _Open(_Load):
     def _offered(self) -> float | None:
         return self._rate
 
-    def _give_up(self) -> int:
-        now_ns = perf_counter_ns()
-        for intended_ns in self._due:
-            if intended_ns >= self._measure_ns:
-                self._refused.append(now_ns - intended_ns)
-        return super()._give_up() + len(self._due)
+    def _unanswered(self) -> int:
+        return super()._unanswered() + len(self._due)
 
 
 @contextmanager

@@ -48,6 +48,7 @@ def run_demo(settings: Settings, *, seed: int = 7, console: Console | None = Non
     it started is stopped and removed at the end, however it ends.
     """
     teller = Teller(console or _console())
+    teller.say("A month of the demo market on a simulated clock, on stores of its own.")
     try:
         with quiet_logs(), open_stores(settings.stores) as stores:
             options = ["--slow-ms", str(SLOW_CRM_MS), "--fail-rate", "0", "--seed", str(seed)]

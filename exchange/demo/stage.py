@@ -146,7 +146,7 @@ def url_of_database(server_url: str, name: str) -> str:
 
 @asynccontextmanager
 async def _empty_redis(url: str) -> AsyncIterator[None]:
-    """Make sure that nobody else uses this Redis, as the market's channel is one for all."""
+    """Make sure that nobody else uses this Redis: it is emptied at the end."""
     redis = from_url(url, socket_timeout=CONNECT_S, socket_connect_timeout=CONNECT_S)
     try:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -22,6 +23,9 @@ from exchange.web.server import WebServer
 
 READY_VARIABLE: Final = "EXCHANGE_READY_FD"
 """Names the pipe on which a worker tells its parent that it listens."""
+
+COLLECT_AFTER: Final = 20_000
+"""New objects between two of the collector's rounds: those of some hundred pings."""
 
 PARENT_CHECK_S: Final = 1.0
 """How often a worker looks whether its parent still lives."""
@@ -95,6 +99,7 @@ async def _serve(settings: Settings) -> None:
     secrets = load_or_make_secrets(settings.stores.home, settings.secrets)
     exchange = open_exchange(settings, secrets)
     await exchange.start()
+    _spare_the_collector()
     server = WebServer(exchange, web_limits(settings, secrets), Metrics(exchange.figures), log)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -118,6 +123,16 @@ async def _serve(settings: Settings) -> None:
         watcher.cancel()
         await exchange.stop(left_s)
     log.info("stopped", worker=exchange.owner)
+
+
+def _spare_the_collector() -> None:
+    """Keep the market out of the garbage collector's rounds: it is large, and lives for ever.
+
+    With ten thousand campaigns, walking over it took a third of a worker's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 50)
 
 
 async def _watch_parent(parent_pid: int, stopping: asyncio.Event) -> None:

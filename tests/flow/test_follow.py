@@ -7,14 +7,18 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bidders.crm import Behaviour, CrmServer
+from exchange.core.lifecycle import State
 from exchange.core.model import Cap, CompanyId, LeadId
 from exchange.core.reasons import Reason
 from exchange.embedded import StoreUrls
 from exchange.flow import follow
+from exchange.flow.faults import Unavailable
 from exchange.flow.ports import Receipt
-from tests.flow.market import Buyer, Desk, buyer, http, open_desk, until
+from exchange.settings import ContactKey
+from tests.flow.market import SECRETS, Buyer, Desk, buyer, http, open_desk, until
 
 WITHIN_S = 1.0
 """Far above what a change takes to reach another worker; a change that is lost never does."""
@@ -110,6 +114,17 @@ async def test_a_change_nobody_was_told_of_is_mended_from_the_books(
 # --- the fast store -------------------------------------------------------------------------------
 
 
+def lose_the_fast_store(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take Valkey away from the desk, until the patches are undone."""
+
+    async def fail(*_: object) -> None:
+        raise Unavailable("the fast store is away")
+
+    for call in ("put", "put_unseen", "get", "look", "saw"):
+        monkeypatch.setattr(desk.exchange.offers, call, fail)
+    monkeypatch.setattr(desk.exchange.mirror, "write", fail)
+
+
 async def test_a_fast_store_that_was_emptied_is_rebuilt_from_the_books(desk: Desk) -> None:
     company, lead = await bought_twice(desk)
     await desk.reject(company.company_id, lead)
@@ -128,6 +143,36 @@ async def test_sold_contacts_are_known_again_after_a_rebuild(desk: Desk) -> None
     await desk.exchange._redis.flushall()
     await desk.exchange.rebuild()
     assert (await desk.ping(seller, contact_keys=("ada",))).reason is Reason.DUPLICATE
+
+
+async def test_pings_are_unavailable_while_the_fast_store_is_away(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company, _ = await bought_twice(desk)
+    with monkeypatch.context() as patched:
+        lose_the_fast_store(desk, patched)
+        with pytest.raises(Unavailable):
+            await desk.ping(company.seller_id, zip="10001")
+    assert (await desk.ping(company.seller_id, zip="10001")).status == "offer"
+
+
+async def test_a_post_is_sold_while_the_fast_store_is_away_and_known_there_afterwards(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    company, _ = await bought_twice(desk)
+    request = desk.post_request(
+        await desk.ping(company.seller_id, zip="10001"), contact_keys=("ada",)
+    )
+    with monkeypatch.context() as patched:
+        lose_the_fast_store(desk, patched)
+        first = await desk.exchange.post(request)
+        assert first.status == "sold"
+        assert await desk.exchange.post(request) == first
+    await desk.exchange.following.mend()
+    await desk.assert_clean()
+    await desk.exchange.rebuild()
+    again = await desk.ping(company.seller_id, zip="10001", contact_keys=("ada",))
+    assert again.reason is Reason.DUPLICATE
 
 
 async def test_a_rebuild_removes_what_the_books_do_not_know(desk: Desk) -> None:
@@ -150,11 +195,8 @@ async def test_what_the_mirror_could_not_take_is_written_again(
     company, lead = await bought_twice(desk)
     mirror = desk.exchange.mirror
 
-    async def refuse(**_: object) -> None:
-        raise ConnectionError
-
     with monkeypatch.context() as patched:
-        patched.setattr(mirror, "_script", refuse)
+        lose_the_fast_store(desk, patched)
         _, standing = await desk.reject(company.company_id, lead)
         assert standing.overall_hundredths == 50_00
         assert mirror.dirty == {company.company_id}
@@ -334,6 +376,75 @@ async def test_a_worker_that_stops_lets_its_leads_finish(
         post = asyncio.create_task(leaving.post(receipt))
         await until(lambda: crm.counts("mine").seen == 1)
     assert (await post).status == "sold"
+
+
+async def test_a_lead_left_with_a_key_nobody_has_is_invalid_and_gives_the_room_back(
+    desk: Desk,
+    stores: StoreUrls,
+    database: str,
+    crm: CrmServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = crm.set_behaviour("mine", Behaviour(fail_rate=1.0, failure="hang"))
+    seller, company = await desk.seller(), await desk.company(prepaid=100_00)
+    await desk.campaign(company, 100_00, delivery=(http(url, timeout_ms=5_000),))
+    secrets = replace(SECRETS, contact_keys=(ContactKey(key_id=9, key=b"9" * 32),))
+    async with open_desk(stores, database, clock=desk.clock, secrets=secrets) as leaving:
+        request = desk.post_request(await desk.ping(seller))
+        post = asyncio.create_task(leaving.exchange.post(request))
+        await until(lambda: crm.counts("mine").seen == 1)
+        await vanish(leaving)
+        await asyncio.gather(post, return_exceptions=True)
+    await take_over(desk, monkeypatch)
+    result = await desk.exchange.post(request)
+    assert (result.status, result.reason) == ("unsold", Reason.UNREADABLE_LEAD)
+    assert await desk.value("select state from lead") == State.INVALID
+    account = await desk.exchange.registry.account("company", company)
+    assert account is not None and account.available_cents == 100_00
+    assert (await desk.standing(company)).raw_assigned == 0
+
+
+async def test_a_lead_left_with_a_campaign_deleted_since_goes_to_the_next_rank(
+    desk: Desk, other: Desk, crm: CrmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipt = await in_delivery(desk, other, crm)
+    assert receipt.offer is not None
+    deleted = receipt.offer.ranks[0]
+    following = await desk.company("Following")
+    await desk.campaign(following, 95_00)
+    receipt = await desk.ping(receipt.seller_id)
+    request = other.post_request(receipt)
+    post = asyncio.create_task(other.exchange.post(request))
+    await until(lambda: crm.counts("mine").seen == 1)
+    await vanish(other)
+    await asyncio.gather(post, return_exceptions=True)
+    await desk.exchange.registry.delete_campaign(
+        deleted.campaign_id, deleted.company_id, desk.clock.now()
+    )
+    await take_over(desk, monkeypatch)
+    assert (await desk.exchange.post(request)).price_cents == 85_00
+    assert await desk.value("select company_id from sale") == following
+
+
+async def test_a_lead_not_finished_in_the_time_to_stop_is_left_to_another_and_nobodys_failure(
+    desk: Desk,
+    stores: StoreUrls,
+    database: str,
+    crm: CrmServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    receipt = await in_delivery(desk, desk, crm)
+    assert receipt.offer is not None
+    async with open_desk(stores, database, clock=desk.clock) as leaving:
+        request = leaving.post_request(receipt)
+        post = asyncio.create_task(leaving.exchange.post(request))
+        await until(lambda: crm.counts("mine").seen == 1)
+        await leaving.exchange.stop(0.05)
+        await asyncio.gather(post, return_exceptions=True)
+    assert (await desk.standing(receipt.offer.ranks[0].company_id)).raw_assigned == 0
+    crm.set_behaviour("mine", Behaviour())
+    await take_over(desk, monkeypatch)
+    assert (await desk.exchange.post(request)).status == "sold"
 
 
 # --- what check must find -------------------------------------------------------------------------

@@ -117,6 +117,14 @@ async def test_a_change_that_comes_late_does_not_bring_back_what_was_forgotten(
     assert list(await mirror.read(CompanyId("late"))) == ["head"]
 
 
+async def test_a_store_that_forgot_its_scripts_is_told_them_again(redis: Redis) -> None:
+    mirror = RedisMirror(redis)
+    await mirror.write(change(1, "remembered"))
+    await redis.script_flush()
+    await mirror.write(change(2, "remembered"))
+    assert await mirror.behind({CompanyId("remembered"): 2}) == []
+
+
 async def test_the_companies_held_are_told_by_their_ids(redis: Redis) -> None:
     mirror = RedisMirror(redis)
     await mirror.write(change(1, "first-of-two"))
