@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test check lock clean
+.PHONY: help install run demo bench test check lock clean
 
 help: ## Tell what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ run: $(INSTALLED) ## Serve the exchange with the demo market, until Ctrl-C
 
 demo: $(INSTALLED) ## Show a market at work, then leave
 	@exec $(BIN)/exchange demo
+
+bench: $(INSTALLED) ## Measure it beside bare servers, under 3 minutes (BENCH=full for longer)
+	@exec $(BIN)/python -m benchmarks.run
 
 test: $(INSTALLED) ## Run every test (PYTEST_OPTIONS="-x -k name" to choose)
 	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)

@@ -81,10 +81,12 @@ def _calm_at_half(found: Findings) -> Verdict:
         return _missing(asked)
     latency = half.latency
     ratio = latency.p99_us / latency.p50_us
+    beside = next((o.latency for o in found.open if o.name == "echo" and o.share == 0.5), None)
     missing = sum(m.unanswered + m.broken for m in half.measured)
     return Verdict(
         asked=asked,
         found=f"{ratio:.1f} × ({_ms(latency.p99_us)} of {_ms(latency.p50_us)})"
+        + (f"; the echo {beside.p99_us / beside.p50_us:.1f} ×" if beside else "")
         + (f", {missing:,} without an answer" if missing else ""),
         holds=ratio <= P99_TO_P50 and not missing,
     )

@@ -28,9 +28,10 @@ PINGS: Final = 20_000
 class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One measurement to be made.
 
-    ``ping``: closed loop, or open loop where a rate is given. ``post``: `leads` are pinged first,
-    which is not measured, and then posted in a closed loop, each once. ``echo_post``: posts without
-    pings before them, over and over, for the floor. ``return``: rejections at ``url``, watched at ``others``.
+    ``ping``: closed loop, or open loop where a rate is given. ``post``: ``leads`` are pinged, which
+    is not measured, and then posted in a closed loop, each once. ``echo_post``: posts without pings
+    before them, over and over, for the floor. ``return``: rejections at ``url``, watched there and
+    at ``others``.
     """
 
     kind: str

@@ -30,7 +30,9 @@ def campaign_bodies(count: int, seed: int = 7) -> Iterator[dict[str, Any]]:
             low = draw.choice((580, 600, 620, 640, 650, 660, 680, 700, 720))
             parts.append({"field": "credit_score", "op": ">=", "value": low})
         if draw.random() < 0.5:
-            parts.append({"field": "monthly_bill", "op": ">=", "value": draw.choice((80, 100, 150))})
+            parts.append(
+                {"field": "monthly_bill", "op": ">=", "value": draw.choice((80, 100, 150))}
+            )
         if draw.random() < 0.4:
             parts.append({"field": "owns_home", "op": "=", "value": True})
         if draw.random() < 0.2:

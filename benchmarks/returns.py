@@ -87,9 +87,7 @@ async def _sell(
     caller: Caller, key: str, ping: dict[str, Any], contact: dict[str, Any]
 ) -> str | None:
     ping["attributes"]["zip"] = RETURNER_ZIP
-    offer = await caller.ask(
-        encode_request("POST", "/v1/ping", json.dumps(ping).encode(), key=key)
-    )
+    offer = await caller.ask(encode_request("POST", "/v1/ping", json.dumps(ping).encode(), key=key))
     if offer["status"] != "offer":
         return None
     body = json.dumps({"ping_id": offer["ping_id"], "contact": contact}).encode()

@@ -19,7 +19,7 @@ from rich.table import Table
 from benchmarks.findings import Findings, Plan, Verdict
 from benchmarks.judge import judge
 from benchmarks.measure import Run, steps_of
-from benchmarks.page import write_page
+from benchmarks.page import name_of, write_page
 from benchmarks.running import Bench, BenchFailed
 from exchange.embedded import StoreFailed
 
@@ -148,7 +148,7 @@ def tell(found: Findings, verdicts: list[Verdict], console: Console) -> None:
 
 def _rates(found: Findings) -> Table:
     table = Table(
-        "server", "a second", "of echo", "p50 ms", "p99 ms", "CPU µs", "of echo", "stages, µs", "MB",
+        "server", "a second", "of echo", "p50 ms", "p99 ms", "CPU µs", "of echo", "stages µs", "MB",
         title="pings, closed loop",
     )  # fmt: skip
     echo = found.echo
@@ -156,7 +156,7 @@ def _rates(found: Findings) -> Table:
         calm = rounds.measured[len(rounds.measured) // 2].latency
         stages = ", ".join(f"{name} {us:.0f}" for name, us in rounds.stages_us.items())
         table.add_row(
-            "bare aiohttp echo" if rounds is echo else f"{int(rounds.name):,} campaigns",
+            name_of(rounds),
             f"{rounds.rate:,.0f}",
             f"{rounds.rate / echo.rate:.3f}" if echo.rate else "–",
             f"{calm.p50_us / 1_000:.2f}",

@@ -65,9 +65,7 @@ def choose_cores() -> Cores:
     if len(cores) < 2:
         return Cores(server=frozenset(cores), load=frozenset(cores), stores=frozenset(cores))
     rest = cores[2:] or cores[1:2]
-    return Cores(
-        server=frozenset(cores[:1]), load=frozenset(cores[1:2]), stores=frozenset(rest)
-    )
+    return Cores(server=frozenset(cores[:1]), load=frozenset(cores[1:2]), stores=frozenset(rest))
 
 
 def pin(pid: int, cores: frozenset[int]) -> None:
@@ -335,4 +333,3 @@ def _proc(pid: int, name: str) -> str:
 
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
-

@@ -93,7 +93,10 @@ class Exchange:
         self.offers = RedisOffers(self._redis, self._redis_pipe)
         self.mirror = RedisMirror(self._redis)
         self.feed = RedisFeed(self._redis_waiting)
-        self.receipts = PostgresReceipts(self.postgres)
+        self.receipts = PostgresReceipts(
+            self.postgres,
+            lambda error: log.error("receipts refused", error=type(error).__name__),
+        )
         self.books = PostgresBooks(self.postgres, self.vault)
         self.snapshots = PostgresSnapshots(self.postgres)
         self.inbox = PostgresInbox(self.postgres, self.vault)

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from exchange import __version__
 from exchange.app import Exchange
+from exchange.bench.bounds import BenchError
 from exchange.core.money import format_cents
 from exchange.embedded import StoreFailed
 from exchange.flow.faults import Fault
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in str(error).splitlines():
             print(f"exchange: {line}", file=sys.stderr)
         return MISUSED
-    except (ServeError, StoreFailed, MigrationError, Fault) as error:
+    except (ServeError, StoreFailed, MigrationError, BenchError, Fault) as error:
         print(f"exchange: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
@@ -107,6 +108,18 @@ def build_parser() -> argparse.ArgumentParser:
     keys.add_argument("--id", help="issue and list: the seller's or company's id")
     keys.add_argument("--hash", help="revoke: the key's hash, as list shows it")
     add("settings", run_settings, "Show every setting: its key, variable, default and meaning.")
+    bench = commands.add_parser("bench", help=(text := "Load a running exchange with pings."))
+    bench.description = text
+    bench.add_argument("url", metavar="URL", help="where it runs, as http://127.0.0.1:8080")
+    bench.add_argument("--seller-key", required=True, help="the API key of a seller there")
+    bench.add_argument("--vertical", default="solar", help="what is pinged (default solar)")
+    bench.add_argument("--seconds", type=float, default=10.0, help="how long (default 10)")
+    bench.add_argument("--connections", type=int, help="kept open (default 64; 512 with --rate)")
+    bench.add_argument("--rate", type=float, help="pings a second, whatever the answers do")
+    bench.add_argument(
+        "--allow-remote", action="store_true", help="load another machine; it must be yours"
+    )
+    bench.set_defaults(run=run_bench)
     # Started by serve, not by people: without a help text it is not listed.
     commands.add_parser("worker").set_defaults(run=lambda options: run_worker())
     return parser
@@ -221,6 +234,18 @@ def run_keys(options: argparse.Namespace) -> int:
         return OK
 
     return _with_exchange(options, act)
+
+
+def run_bench(options: argparse.Namespace) -> int:
+    """Load a running exchange."""
+    from exchange.bench.command import Asked, rows_of, run_load
+
+    given = {name: getattr(options, name) for name in Asked.__struct_fields__}
+    table = Table("measured", "found")
+    for what, found in rows_of(run_load(Asked(**given))):
+        table.add_row(what, found)
+    out.print(table)
+    return OK
 
 
 def run_settings(options: argparse.Namespace) -> int:

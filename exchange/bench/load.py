@@ -43,10 +43,11 @@ _SECOND: Final = 1_000_000_000
 class Measured(Struct, frozen=True, kw_only=True):
     """What a load came to. Rates are per second, within the time measured (after the warm-up).
 
-    ``latency`` is of the answers with status 200, ``refused_latency`` of the others; both from the
-    intended time in an open loop. ``answered_in_all`` counts the warm-up too. ``service_latency`` counts from when the request really went out.
-    ``unanswered`` are requests without an answer when it was over, ``broken`` connections that were
-    lost. ``sender_cpu_share`` near 1 means that this process was the limit.
+    ``statuses`` and latencies are of the requests meant for that time, ``answered_in_all`` of the
+    warm-up too. ``latency`` is of the answers with status 200, ``refused_latency`` of the others;
+    both from the intended time in an open loop, ``service_latency`` from when the request really
+    went out. ``unanswered`` are requests without an answer when it was over, ``broken``
+    connections that were lost. ``sender_cpu_share`` near 1 means that this process was the limit.
     """
 
     loop: Literal["closed", "open"]
@@ -125,7 +126,7 @@ class _Load:
         self._ok, self._refused, self._service = array("q"), array("q"), array("q")
         self._statuses: Counter[int] = Counter()
         self._broken = 0
-        self._all = 0
+        self._all = self._in_time = self._ok_in_time = 0
 
     async def run(self) -> Measured:
         """Connect, load, wait for what is open, and sum up."""
@@ -150,17 +151,16 @@ class _Load:
         unanswered = self._unanswered()
         for line in self._lines:
             line.close()
-        answered = sum(self._statuses.values())
         seconds = max(min(stopped_ns, self._end_ns) - self._measure_ns, 1) / _SECOND
         return Measured(
             loop=self._kind,
             seconds=round(seconds, 3),
             connections=self._count,
             offered_rate=self._offered(),
-            answered=answered,
+            answered=sum(self._statuses.values()),
             answered_in_all=self._all,
-            rate=round(answered / seconds, 1),
-            ok_rate=round(self._statuses[200] / seconds, 1),
+            rate=round(self._in_time / seconds, 1),
+            ok_rate=round(self._ok_in_time / seconds, 1),
             statuses={str(status): n for status, n in sorted(self._statuses.items())},
             latency=sum_up(self._ok),
             refused_latency=sum_up(self._refused),
@@ -186,15 +186,21 @@ class _Load:
     def _note(self, line: Connection, now_ns: int, status: int, body: bytes) -> None:
         self._all += 1
         if self._measure_ns <= now_ns <= self._end_ns:
+            self._in_time += 1
+            self._ok_in_time += status == 200
+        if self._counts(line.intended_ns, now_ns):
             self._statuses[status] += 1
-            took_ns = now_ns - line.intended_ns
             if status == 200:
-                self._ok.append(took_ns)
+                self._ok.append(now_ns - line.intended_ns)
                 self._service.append(now_ns - line.sent_ns)
             else:
-                self._refused.append(took_ns)
+                self._refused.append(now_ns - line.intended_ns)
         if self._heard is not None:
             self._heard(line.index, status, body)
+
+    def _counts(self, intended_ns: int, now_ns: int) -> bool:
+        """Whether an answer belongs to the time measured."""
+        return self._measure_ns <= now_ns <= self._end_ns
 
     def _unanswered(self) -> int:
         """Count the requests that have no answer."""
@@ -329,13 +335,15 @@ class _Open(_Load):
     def _tick(self) -> None:
         """Send what is due; what finds no free connection waits, and its waiting counts."""
         now_ns = perf_counter_ns()
-        if now_ns >= self._end_ns:
-            self._finished.set()
-            return
-        due = min(int((now_ns - self._started_ns) * self._rate / _SECOND) + 1, self._total)
+        is_over = now_ns >= self._end_ns
+        due = int((now_ns - self._started_ns) * self._rate / _SECOND) + 1
+        due = self._total if is_over else min(due, self._total)
         while self._sent < due:
             self._due.append(self._started_ns + int(self._sent * _SECOND / self._rate))
             self._sent += 1
+        if is_over:
+            self._finished.set()
+            return
         while self._due and self._idle:
             self._send(self._idle.pop(), self._due.popleft())
 
@@ -365,6 +373,10 @@ class _Open(_Load):
 
     def _offered(self) -> float | None:
         return self._rate
+
+    def _counts(self, intended_ns: int, now_ns: int) -> bool:
+        # By when it was meant: a slow answer to the last request must not be left out.
+        return intended_ns >= self._measure_ns
 
     def _unanswered(self) -> int:
         return super()._unanswered() + len(self._due)

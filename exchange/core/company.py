@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Final
 
 from msgspec.structs import replace
 
 from exchange.core.changes import CompanyChange, UsageChange
 from exchange.core.model import CampaignId, CompanyId, Period
 from exchange.core.standing import Bucket, Window
+
+MOST_MISSED: Final = 1_000
+"""Versions noted as missed at most; one is enough to have the company fetched whole."""
 
 
 class Company:
@@ -18,6 +22,7 @@ class Company:
         "active",
         "available_cents",
         "bucket_versions",
+        "missed",
         "usage",
         "usage_versions",
         "version",
@@ -29,6 +34,8 @@ class Company:
         self.version = -1
         # A part that the newest whole change left out is known to be gone as of its version.
         self.whole_version = -1
+        # Every transaction tells of one change: a version passed over is one not heard of yet.
+        self.missed: set[int] = set()
         self.active = False
         self.available_cents: int | None = None
         self.window = Window(company_id=company_id)
@@ -53,6 +60,7 @@ class Company:
         if change.whole and version > self.whole_version:
             self._forget_unnamed(change, buckets)
             self.whole_version = version
+        self._note_missed(change)
         head = self.window
         if version > self.version:
             self.version = version
@@ -62,6 +70,15 @@ class Company:
                 head, era=change.era, era_assigned=change.era_assigned, reset_at=change.reset_at
             )
         self.window = replace(head, buckets=buckets)
+
+    def _note_missed(self, change: CompanyChange) -> None:
+        """Keep which versions were passed over; a whole change makes up for all before it."""
+        if change.whole:
+            self.missed = {version for version in self.missed if version > change.version}
+        else:
+            self.missed.discard(change.version)
+            since = max(self.version, self.whole_version, change.version - MOST_MISSED) + 1
+            self.missed.update(range(since, change.version))
 
     def _forget_unnamed(
         self, change: CompanyChange, buckets: dict[tuple[date, int], Bucket]

@@ -12,6 +12,7 @@ from datetime import date, datetime
 from typing import Final
 
 from exchange.core.market import Market
+from exchange.core.model import CompanyId
 from exchange.core.standing import window_start
 from exchange.flow.announce import Announcer
 from exchange.flow.faults import Unavailable
@@ -64,6 +65,7 @@ class Following:
         self._rebuild = rebuild
         self._tidy = tidy
         self._tidied_minute = -1
+        self._missing: set[CompanyId] = set()
         self._on_error = on_error
         self._mirror_run_id: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -124,7 +126,10 @@ class Following:
             for company_id, version in versions.items()
             if (held := self._market.companies.get(company_id)) is None or held.version < version
         ]
-        stale = {*behind, *self._mirror.dirty}
+        # A change still on its way at the last look has come by now, or never will.
+        missing = {company_id for company_id, held in self._market.companies.items() if held.missed}
+        stale = {*behind, *self._mirror.dirty, *(missing & self._missing)}
+        self._missing = missing
         if stale:
             first = window_start(self._today(now), self._market.policy)
             for company in await self._snapshots.companies(first, now, list(stale)):
@@ -152,6 +157,8 @@ class Following:
 
     async def recover(self) -> None:
         """Go on with leads whose worker died, close rejection windows, drop what is too old."""
+        if self._posting.is_draining:
+            return
         stranded = list(self._posting.stranded)
         for lead in await self._books.adopt(self._owner, stranded, ADOPT_LIMIT, SILENT_S):
             await self._posting.resume(lead)

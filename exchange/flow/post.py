@@ -102,7 +102,7 @@ class Posting:
         self._on_error = on_error
         self._running: dict[LeadId, asyncio.Task[PostResult]] = {}
         self.stranded: set[LeadId] = set()
-        self._draining = False
+        self.is_draining = False
 
     @property
     def running(self) -> int:
@@ -146,7 +146,7 @@ class Posting:
     async def resume(self, lead: OpenLead) -> None:
         """Go on with a lead whose worker died; its outcome is for whoever asks again."""
         least = self._clock.now() + timedelta(seconds=RECOVERY_S)
-        if lead.lead_id not in self._running and not self._draining:
+        if lead.lead_id not in self._running and not self.is_draining:
             self.stranded.discard(lead.lead_id)
             self._start(msgspec.structs.replace(lead, deadline_at=max(lead.deadline_at, least)))
 
@@ -156,7 +156,7 @@ class Posting:
         Those are given up before the connections to companies are closed: an answer that we cut
         off ourselves is nobody's failure.
         """
-        self._draining = True
+        self.is_draining = True
         if not self._running:
             return True
         _, late = await asyncio.wait(list(self._running.values()), timeout=deadline_s)

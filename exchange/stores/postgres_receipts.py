@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -30,8 +31,9 @@ PAUSE_S: Final = 0.02
 class PostgresReceipts:
     """Queues receipts and writes them from one task."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres, on_error: Callable[[Exception], None]) -> None:
         self._postgres = postgres
+        self._on_error = on_error
         self._waiting: OrderedDict[PingId, Receipt] = OrderedDict()
         self._writing: dict[PingId, Receipt] = {}
         self._encode = msgspec.json.Encoder().encode
@@ -114,8 +116,13 @@ class PostgresReceipts:
                 [receipt.decided_at for receipt in batch],
                 [self._encode(receipt) for receipt in batch],
             )
-        except Unavailable:
+        except Exception as error:
             self.failed_batches += 1
+            if not isinstance(error, Unavailable):
+                # What PostgreSQL will not take now it will not take later; the offers stand.
+                self.dropped_details += len(batch)
+                self._on_error(error)
+                return
             for receipt in reversed(batch):
                 self._waiting[receipt.ping_id] = receipt
                 self._waiting.move_to_end(receipt.ping_id, last=False)

@@ -6,9 +6,8 @@ hashes of these, since a bare hash of a phone number is found by trying them all
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Mapping
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from typing import Final
 
 import phonenumbers
@@ -48,8 +47,8 @@ def digest(normalised: str) -> str:
 
 
 def key_hashes(hashes: Mapping[str, str], hash_key: bytes) -> dict[str, str]:
-    """The keyed hashes (HMAC-SHA-256, hex) of digests by field: what is stored and compared."""
+    """The keyed hashes (BLAKE2b, 256 bits, hex) of digests by field: what is stored."""
     return {
-        field: hmac.digest(hash_key, f"{field}:{value}".encode(), "sha256").hex()
+        field: blake2b(f"{field}:{value}".encode(), key=hash_key[:64], digest_size=32).hexdigest()
         for field, value in sorted(hashes.items())
     }

@@ -21,6 +21,11 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 BOUND = 10
 
 
+def refuse(error: Exception) -> None:
+    """No test here writes what PostgreSQL refuses."""
+    raise error
+
+
 def receipt(number: int) -> Receipt:
     """A receipt with one candidate and an offer."""
     ping_id, seller_id = PingId(f"ping-{number}"), SellerId("seller")
@@ -73,7 +78,7 @@ async def written(postgres: Postgres) -> list[str]:
 
 
 async def test_a_receipt_can_be_read_at_once_and_after_it_was_written(postgres: Postgres) -> None:
-    receipts = PostgresReceipts(postgres)
+    receipts = PostgresReceipts(postgres, refuse)
     receipts.keep(receipt(1))
     queued = await receipts.get(PingId("ping-1"))
     receipts.start()
@@ -86,11 +91,11 @@ async def test_a_receipt_can_be_read_at_once_and_after_it_was_written(postgres: 
 
 
 async def test_a_receipt_nobody_kept_is_none(postgres: Postgres) -> None:
-    assert await PostgresReceipts(postgres).get(PingId("nothing")) is None
+    assert await PostgresReceipts(postgres, refuse).get(PingId("nothing")) is None
 
 
 async def test_stopping_writes_what_is_waiting(postgres: Postgres) -> None:
-    receipts = PostgresReceipts(postgres)
+    receipts = PostgresReceipts(postgres, refuse)
     receipts.start()
     for number in range(1_200):
         receipts.keep(receipt(number))
@@ -102,7 +107,7 @@ async def test_stopping_writes_what_is_waiting(postgres: Postgres) -> None:
 async def test_a_full_queue_takes_the_oldest_receipts_details_and_keeps_its_offer(
     postgres: Postgres,
 ) -> None:
-    receipts = PostgresReceipts(postgres)
+    receipts = PostgresReceipts(postgres, refuse)
     for number in range(BOUND + 1):
         receipts.keep(receipt(number))
     oldest, next_oldest = [await receipts.get(PingId(f"ping-{n}")) for n in (0, 1)]
@@ -114,7 +119,7 @@ async def test_a_full_queue_takes_the_oldest_receipts_details_and_keeps_its_offe
 
 @pytest.mark.usefixtures("bounded")
 async def test_the_queue_never_holds_more_than_twice_its_bound(postgres: Postgres) -> None:
-    receipts = PostgresReceipts(postgres)
+    receipts = PostgresReceipts(postgres, refuse)
     for number in range(20 * BOUND):
         receipts.keep(receipt(number))
         assert len(receipts._waiting) <= 2 * BOUND
@@ -125,7 +130,7 @@ async def test_the_queue_never_holds_more_than_twice_its_bound(postgres: Postgre
 
 @pytest.mark.usefixtures("bounded")
 async def test_the_queue_keeps_its_bound_while_the_database_is_away() -> None:
-    receipts = PostgresReceipts(Postgres("postgresql://127.0.0.1:1/nothing"))
+    receipts = PostgresReceipts(Postgres("postgresql://127.0.0.1:1/nothing"), refuse)
     receipts.start()
     for number in range(5 * BOUND):
         receipts.keep(receipt(number))
@@ -139,7 +144,7 @@ async def test_the_queue_keeps_its_bound_while_the_database_is_away() -> None:
 async def test_what_the_database_could_not_take_is_written_when_it_is_back(
     postgres: Postgres,
 ) -> None:
-    receipts = PostgresReceipts(postgres)
+    receipts = PostgresReceipts(postgres, refuse)
     pool, postgres._pool = postgres._pool, None
     receipts.start()
     for number in range(3):
@@ -153,7 +158,7 @@ async def test_what_the_database_could_not_take_is_written_when_it_is_back(
 
 
 async def test_a_receipt_is_written_once_however_often_it_is_kept(postgres: Postgres) -> None:
-    receipts = PostgresReceipts(postgres)
+    receipts = PostgresReceipts(postgres, refuse)
     receipts.start()
     for _ in range(2):
         receipts.keep(receipt(1))

@@ -1,0 +1,1 @@
+"""The bench itself: what it counts, what it refuses, what it writes."""
