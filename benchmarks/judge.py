@@ -13,6 +13,9 @@ POST_TO_FLOOR: Final = 0.25
 P99_TO_P50: Final = 5.0
 MEMORY_MB: Final = 250.0
 SEEN_ELSEWHERE_MS: Final = 50.0
+UNANSWERED: Final = 0.01
+"""Requests without an answer, for each that has one, that are put down to the end of the run."""
+
 ANSWERED_MS: Final = 400.0
 """What the bench's pings name as their timeout: an answer later than that is worth nothing."""
 
@@ -118,7 +121,7 @@ def _overload(found: Findings) -> list[Verdict]:
             asked=asked[1],
             found=f"{shed:,} with 503, {measured.statuses.get('200', 0):,} with 200, "
             f"{measured.unanswered:,} without an answer",
-            holds=shed > 0 and measured.unanswered <= measured.connections,
+            holds=shed > 0 and measured.unanswered <= measured.answered * UNANSWERED,
         ),
         Verdict(
             asked=asked[2],

@@ -147,7 +147,11 @@ def _stages(found: Findings) -> str:
 
 def _latencies(found: Findings) -> str:
     rows = [
-        (f"{'echo' if o.name == 'echo' else 'pings'} at {o.share:.0%}", o.latency, o.name == "echo")
+        (
+            f"{'echo' if o.name == 'echo' else 'pings'} at {o.share * 100:.0f} %",
+            o.latency,
+            o.name == "echo",
+        )
         for o in found.open
     ]
     if found.overload is not None:

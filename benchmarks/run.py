@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from benchmarks.findings import Findings, Plan, Verdict
+from benchmarks.findings import Findings, Plan, Verdict, median
 from benchmarks.judge import judge
 from benchmarks.measure import Run, steps_of
 from benchmarks.page import name_of, write_page
@@ -129,7 +129,8 @@ def tell(found: Findings, verdicts: list[Verdict], console: Console) -> None:
         posts = found.posts
         console.print(
             f"posts: {posts.rate:,.0f} a second beside {posts.floor_rate:,.0f} bare inserts; "
-            f"{sum(p.sold for p in posts.posted):,} sold"
+            f"{sum(p.sold for p in posts.posted):,} sold; {median(posts.cpu_us):,.0f} µs of the "
+            "worker's CPU each"
         )
     table = Table("requirement", "found", "holds", title="what issue 3 asks")
     words = {True: "[green]yes[/]", False: "[red]no[/]", None: "–"}
@@ -176,7 +177,7 @@ def _latencies(found: Findings) -> Table:
     )  # fmt: skip
     rows = [
         (
-            f"{'echo' if o.name == 'echo' else 'pings'} at {o.share:.0%}",
+            f"{'echo' if o.name == 'echo' else 'pings'} at {o.share * 100:.0f} %",
             o.latency,
             o.measured[0].offered_rate or 0.0,
             _statuses([m.statuses for m in o.measured]),

@@ -42,8 +42,10 @@ def run_load(asked: Asked) -> Measured:
     target = target_of(asked.url, allow_remote=asked.allow_remote)
     try:
         return uvloop.run(_load(asked, target, connections))
-    except (OSError, TimeoutError) as error:
-        raise BenchError(f"{asked.url} does not answer: {error or 'no answer in time'}") from None
+    except TimeoutError:
+        raise BenchError(f"{asked.url} does not answer in time") from None
+    except OSError as error:
+        raise BenchError(f"{asked.url} cannot be reached: {error}") from None
 
 
 def rows_of(measured: Measured) -> list[tuple[str, str]]:

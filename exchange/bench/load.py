@@ -364,6 +364,12 @@ class _Open(_Load):
             self._idle.append(line)
             self._settle()
 
+    def _lost(self, line: Connection) -> None:
+        if line in self._idle:
+            self._idle.remove(line)
+        super()._lost(line)
+        self._settle()
+
     def _ready(self, line: Connection) -> None:
         self._idle.append(line)
 

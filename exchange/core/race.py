@@ -62,7 +62,8 @@ class _Race:
         first = gated.mask & index.qualified if self._premium else gated.mask
         self._walk(first)
         award = hold(self._bids, self._ping.max_buyers)
-        if first != gated.mask and len(award.ranks) < award.winners + self._policy.max_ranks:
+        filled = award.winners and len(award.ranks) >= award.winners + self._policy.max_ranks
+        if first != gated.mask and not filled:
             self._walk(gated.mask ^ first)
             award = hold(self._bids, self._ping.max_buyers)
         for lost in self._fallen:

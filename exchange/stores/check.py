@@ -18,10 +18,11 @@ from exchange.flow.ports import Snapshots
 from exchange.stores.postgres import Postgres, Record
 from exchange.stores.redis_mirror import RedisMirror, figures_of
 
-SETTLE_TRIES: Final = 5
-"""Looks at a company that differs before it is reported: a running market moves between reads."""
+SETTLE_TRIES: Final = 10
+"""Looks at a company that differs before it is reported: a market moves between reads, and what a
+worker could not write is written again within a second or two."""
 
-SETTLE_PAUSE_S: Final = 0.2
+SETTLE_PAUSE_S: Final = 0.3
 
 
 class Checked(Struct, frozen=True, kw_only=True):
