@@ -25,8 +25,9 @@ from exchange.flow.faults import Unavailable
 from exchange.flow.follow import Following
 from exchange.flow.ping import Pinging, PingTerms
 from exchange.flow.ports import Answer, Clock, Parcel, PostRequest, PostResult, Receipt, Rejected
-from exchange.flow.post import Posting, PostTerms
+from exchange.flow.post import Posting
 from exchange.flow.reject import Rejecting
+from exchange.flow.sell import Selling
 from exchange.settings import Secrets, Settings
 from exchange.stores.check import Checked, check
 from exchange.stores.housekeeping import Housekeeping
@@ -111,40 +112,8 @@ class Exchange:
             max_answer_bytes=settings.delivery.max_answer_bytes,
             allow_private_addresses=settings.delivery.allow_private_addresses,
         )
-        self.pinging = Pinging(
-            market=self.market,
-            offers=self.offers,
-            receipts=self.receipts,
-            clock=self.clock,
-            terms=PingTerms(
-                windows=DuplicateWindows(
-                    market_days=settings.ping.duplicate_window_days_market,
-                    seller_days=settings.ping.duplicate_window_days_seller,
-                ),
-                draw_key=self._secrets.draw_key,
-                grace_s=settings.post.grace_s,
-            ),
-            today=self.today,
-            stopwatch=time.perf_counter_ns,
-        )
-        self.posting = Posting(
-            owner=self.owner,
-            market=self.market,
-            offers=self.offers,
-            receipts=self.receipts,
-            books=self.books,
-            vault=self.vault,
-            courier=self.courier,
-            announcer=self.announcer,
-            clock=self.clock,
-            terms=PostTerms(
-                limit_s=settings.post.limit_s, backoff_s=settings.delivery.backoff_ms / 1000
-            ),
-            today=self.today,
-            jitter=random.random,
-            incident=self._tell_incident,
-            on_error=self._tell_stranded,
-        )
+        self._build_ping()
+        self._build_post()
         self.rejecting = Rejecting(
             market=self.market,
             returns=PostgresReturns(self.postgres, settings.market, self.vault),
@@ -166,6 +135,53 @@ class Exchange:
             rebuild=self.rebuild,
             tidy=Housekeeping(self.postgres, settings.stores.receipt_days).tidy,
             on_error=lambda name, error: log.warning("loop failed", loop=name, error=str(error)),
+        )
+
+    def _build_ping(self) -> None:
+        settings = self.settings
+        self.pinging = Pinging(
+            market=self.market,
+            offers=self.offers,
+            receipts=self.receipts,
+            clock=self.clock,
+            terms=PingTerms(
+                windows=DuplicateWindows(
+                    market_days=settings.ping.duplicate_window_days_market,
+                    seller_days=settings.ping.duplicate_window_days_seller,
+                ),
+                draw_key=self._secrets.draw_key,
+                grace_s=settings.post.grace_s,
+            ),
+            today=self.today,
+            stopwatch=time.perf_counter_ns,
+        )
+
+    def _build_post(self) -> None:
+        settings = self.settings
+        selling = Selling(
+            owner=self.owner,
+            market=self.market,
+            offers=self.offers,
+            books=self.books,
+            courier=self.courier,
+            announcer=self.announcer,
+            clock=self.clock,
+            backoff_s=settings.delivery.backoff_ms / 1000,
+            today=self.today,
+            jitter=random.random,
+            incident=self._tell_incident,
+            on_error=self._tell_stranded,
+        )
+        self.posting = Posting(
+            owner=self.owner,
+            offers=self.offers,
+            receipts=self.receipts,
+            books=self.books,
+            vault=self.vault,
+            selling=selling,
+            clock=self.clock,
+            limit_s=settings.post.limit_s,
+            on_error=self._tell_stranded,
         )
 
     async def open_stores(self) -> None:

@@ -107,9 +107,28 @@ def _compile(
         raise FilterError(f"{path}.{name}", "must not be empty")
     if len(parts) == 1:
         return parts[0]
-    if name == "all":
-        return lambda attributes: all(part(attributes) for part in parts)
-    return lambda attributes: any(part(attributes) for part in parts)
+    return _every(parts) if name == "all" else _some(parts)
+
+
+def _every(parts: list[Predicate]) -> Predicate:
+    # Plain loops: half the cost of all() over a generator, on the way of every ping.
+    def every(attributes: Struct) -> bool:
+        for part in parts:  # noqa: SIM110
+            if not part(attributes):
+                return False
+        return True
+
+    return every
+
+
+def _some(parts: list[Predicate]) -> Predicate:
+    def some(attributes: Struct) -> bool:
+        for part in parts:  # noqa: SIM110
+            if part(attributes):
+                return True
+        return False
+
+    return some
 
 
 def _compile_comparison(condition: Condition, vertical: Vertical, path: str) -> Predicate:

@@ -1,0 +1,297 @@
+"""Selling a lead: down the ranks, one company's turn after the other, until every leg has its end.
+
+Each turn holds room, delivers and books; whatever stops it in between, the rows it leaves let
+another worker go on. Source: rules §2, §7, §8.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import date, datetime
+from typing import Final
+from uuid import UUID, uuid5
+
+from exchange.core.cascade import Assignment, Turn, next_assignments, why_unsold
+from exchange.core.lifecycle import DONE, Event, State, advance
+from exchange.core.market import Market
+from exchange.core.model import Campaign, CompanyId, DeliveryId, LeadId
+from exchange.core.reasons import Reason
+from exchange.core.standing import Verdict
+from exchange.flow.announce import Announcer
+from exchange.flow.deliver import Incident, deliver
+from exchange.flow.faults import LostLead, Unavailable
+from exchange.flow.ports import (
+    Attempt,
+    Books,
+    Clock,
+    Contact,
+    Courier,
+    LegResult,
+    Offers,
+    OpenLead,
+    Parcel,
+    PostResult,
+    Reservation,
+    Settlement,
+)
+
+_DELIVERY_NAMESPACE: Final = UUID("5bb4b6f0-3b5e-4c0c-9a3f-6b1e8d1a7c11")
+"""Makes one delivery id of a lead and a company; constant, so that all workers make the same."""
+
+
+class Selling:
+    """Sells leads that are written down. ``backoff_s`` is the base of the pause between tries."""
+
+    def __init__(
+        self,
+        *,
+        owner: str,
+        market: Market,
+        offers: Offers,
+        books: Books,
+        courier: Courier,
+        announcer: Announcer,
+        clock: Clock,
+        backoff_s: float,
+        today: Callable[[datetime], date],
+        jitter: Callable[[], float],
+        incident: Incident,
+        on_error: Callable[[LeadId, BaseException], None],
+    ) -> None:
+        self._owner = owner
+        self._market = market
+        self._offers = offers
+        self._books = books
+        self._courier = courier
+        self._announcer = announcer
+        self._clock = clock
+        self._backoff_s = backoff_s
+        self._today = today
+        self._jitter = jitter
+        self._incident = incident
+        self._on_error = on_error
+
+    async def sell(self, lead: OpenLead) -> PostResult:
+        """Take a lead down the ranks until every leg is sold or nobody is left, and close it."""
+        run = _Run(lead)
+        waiting = list(lead.open)
+        timed_out = False
+        while True:
+            assignments = waiting or next_assignments(lead.offer, run.turns, self._market.policy)
+            if not assignments or (lead.contact is None and not waiting):
+                break
+            if self._clock.now() >= lead.deadline_at and not waiting:
+                timed_out = True
+                break
+            reserved = bool(waiting)
+            waiting = []
+            await _all(self._turn(run, a, lead.contact, reserved) for a in assignments)
+        untried = any(turn.reason is Reason.PROCESSING_LIMIT for turn in run.turns)
+        return await self._close(run, timed_out=timed_out or untried)
+
+    async def _turn(
+        self, run: _Run, assignment: Assignment, contact: Contact | None, reserved: bool
+    ) -> None:
+        """One company's turn at one leg: room held, delivered, booked."""
+        lead, ranked = run.lead, assignment.ranked
+        campaign = self._market.campaign(ranked.campaign_id)
+        delivery_id = delivery_id_of(lead.lead_id, ranked.company_id)
+        if reserved and (campaign is None or contact is None):
+            attempt = Attempt(
+                result="refused", reason=Reason.UNREADABLE_LEAD if campaign else Reason.INACTIVE
+            )
+            await self._settle(run, assignment, delivery_id, attempt)
+            return
+        if campaign is None or contact is None:
+            run.no_room(assignment, Reason.INACTIVE)
+            return
+        if not reserved and not await self._reserve(run, assignment, delivery_id, campaign):
+            return
+        loop = asyncio.get_running_loop()
+        left_s = (lead.deadline_at - self._clock.now()).total_seconds()
+        attempt = await deliver(
+            self._courier,
+            campaign,
+            Parcel(
+                delivery_id=delivery_id,
+                lead_id=lead.lead_id,
+                campaign_id=campaign.campaign_id,
+                vertical=lead.offer.vertical,
+                price_cents=ranked.charged_cents,
+                attributes=lead.offer.attributes,
+                contact=contact,
+                test=lead.offer.test,
+            ),
+            deadline=loop.time() + left_s,
+            backoff_s=self._backoff_s,
+            jitter=self._jitter,
+            incident=self._incident,
+        )
+        await self._settle(run, assignment, delivery_id, attempt)
+
+    async def _reserve(
+        self, run: _Run, assignment: Assignment, delivery_id: DeliveryId, campaign: Campaign
+    ) -> bool:
+        """Check the gate again and hold the company's room; False where there is none."""
+        standing = self._market.standings.get(assignment.ranked.company_id)
+        if standing is None or standing.verdict is Verdict.EXCLUDED:
+            run.no_room(assignment, Reason.CRM_GATE)
+            return False
+        now = self._clock.now()
+        outcome, change = await self._books.reserve(
+            Reservation(
+                delivery_id=delivery_id,
+                lead_id=run.lead.lead_id,
+                assignment=assignment,
+                owner=self._owner,
+                now=now,
+                day=self._today(now),
+                campaign=campaign,
+                test=run.lead.offer.test,
+            )
+        )
+        if outcome == "lost":
+            raise LostLead
+        if outcome != "reserved":
+            run.no_room(assignment, _NO_ROOM.get(outcome, Reason.INACTIVE))
+            return False
+        run.advance(assignment.leg, Event.CLAIMED)
+        if change is not None:
+            await self._announcer.tell(change)
+        return True
+
+    async def _settle(
+        self, run: _Run, assignment: Assignment, delivery_id: DeliveryId, attempt: Attempt
+    ) -> None:
+        accepted = attempt.result == "accepted"
+        run.advance(assignment.leg, Event.ACCEPTED if accepted else Event.NEXT_RANK)
+        settled, change = await self._books.settle(
+            Settlement(
+                delivery_id=delivery_id,
+                owner=self._owner,
+                result=attempt.result,
+                reason=attempt.reason,
+                kind=attempt.kind,
+                reference=attempt.reference,
+                detail=attempt.detail,
+                leg_state=run.states[assignment.leg],
+                now=self._clock.now(),
+                rejection_window_s=self._market.policy.rejection_window_s,
+                attempts=attempt.attempts,
+            )
+        )
+        if not settled:
+            raise LostLead
+        run.turned(assignment, attempt)
+        if change is not None:
+            await self._announcer.tell(change)
+
+    async def _close(self, run: _Run, *, timed_out: bool) -> PostResult:
+        lead = run.lead
+        event = Event.LIMIT_PASSED if timed_out else Event.NO_RANK_LEFT
+        if lead.contact is None:
+            event = Event.FOUND_INVALID
+        for leg, state in enumerate(run.states):
+            if state not in DONE:
+                run.advance(leg, event)
+        answer = run.answer()
+        standing = await self._books.finish(
+            lead.lead_id, self._owner, answer, run.states, self._clock.now()
+        )
+        if standing.status == "sold" and not lead.offer.test:
+            companies = [
+                lead.offer.ranks[t.place].company_id for t in run.turns if t.result == "accepted"
+            ]
+            await self._remember_contact(lead, companies)
+        return standing
+
+    async def _remember_contact(self, lead: OpenLead, companies: list[CompanyId]) -> None:
+        """Note the sold contact in the fast store; `exchange rebuild` restores a lost note."""
+        try:
+            await self._offers.saw(
+                lead.contact_keys,
+                lead.offer.seller_id,
+                companies,
+                self._clock.now(),
+            )
+        except Unavailable as error:
+            self._on_error(lead.lead_id, error)
+
+
+_NO_ROOM: Final = {
+    "inactive": Reason.INACTIVE,
+    "balance": Reason.BALANCE,
+    "cap": Reason.CAP,
+    "budget": Reason.BUDGET,
+}
+
+
+class _Run:
+    """What a lead has come to so far, while it is taken down the ranks."""
+
+    def __init__(self, lead: OpenLead) -> None:
+        self.lead = lead
+        self.turns = list(lead.turns)
+        self.states = list(lead.legs)
+        self.sold_cents = dict(lead.sold_cents)
+
+    def advance(self, leg: int, event: Event) -> None:
+        if event is Event.CLAIMED and self.states[leg] is State.DELIVERING:
+            return  # A further company's turn at a leg that is being delivered already.
+        self.states[leg] = advance(self.states[leg], event)
+
+    def no_room(self, assignment: Assignment, reason: Reason) -> None:
+        self.turns.append(
+            Turn(leg=assignment.leg, place=assignment.place, result="no_room", reason=reason)
+        )
+
+    def turned(self, assignment: Assignment, attempt: Attempt) -> None:
+        self.turns.append(
+            Turn(
+                leg=assignment.leg,
+                place=assignment.place,
+                result=attempt.result,
+                reason=attempt.reason,
+            )
+        )
+        if attempt.result == "accepted":
+            self.sold_cents[assignment.leg] = assignment.seller_cents
+
+    def answer(self) -> PostResult:
+        """What the seller reads: each leg, and the sum of those sold."""
+        legs = tuple(self._leg(leg) for leg in range(len(self.states)))
+        sold = [leg.price_cents for leg in legs if leg.price_cents is not None]
+        return PostResult(
+            ping_id=self.lead.offer.ping_id,
+            lead_id=self.lead.lead_id,
+            status="sold" if sold else "unsold",
+            price_cents=sum(sold) if sold else None,
+            legs=legs,
+            reason=None if sold else legs[0].reason,
+        )
+
+    def _leg(self, leg: int) -> LegResult:
+        leg_id = f"{self.lead.offer.ping_id}-{leg + 1}"
+        if (price := self.sold_cents.get(leg)) is not None:
+            return LegResult(leg_id=leg_id, status="sold", price_cents=price)
+        state = self.states[leg]
+        if state is State.TIMED_OUT:
+            return LegResult(leg_id=leg_id, status="timed_out", reason=Reason.PROCESSING_LIMIT)
+        if state is State.INVALID:
+            return LegResult(leg_id=leg_id, status="unsold", reason=Reason.UNREADABLE_LEAD)
+        reason = why_unsold([turn for turn in self.turns if turn.leg == leg])
+        return LegResult(leg_id=leg_id, status="unsold", reason=reason)
+
+
+def delivery_id_of(lead_id: LeadId, company_id: CompanyId) -> DeliveryId:
+    """The one delivery id of a lead and a company, the idempotency key on the wire."""
+    return DeliveryId(str(uuid5(_DELIVERY_NAMESPACE, f"{lead_id}:{company_id}")))
+
+
+async def _all(turns: Iterable[Coroutine[None, None, None]]) -> None:
+    """Let every turn of a round end, whatever the others do; then raise the first error."""
+    results = await asyncio.gather(*turns, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
