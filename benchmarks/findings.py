@@ -10,7 +10,7 @@ from msgspec import Struct
 from benchmarks.load import Posted
 from benchmarks.returns import Returns
 from exchange.bench.latency import Latency
-from exchange.bench.load import Measured
+from exchange.bench.measured import Measured
 
 
 class Plan(Struct, frozen=True, kw_only=True):

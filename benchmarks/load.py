@@ -18,20 +18,29 @@ from msgspec import Struct
 from benchmarks.markets import lead_bodies, ping_bodies
 from benchmarks.returns import Returns, measure_returns
 from exchange.bench.bounds import Target, target_of
+from exchange.bench.closed import closed_loop
 from exchange.bench.connection import encode_request
-from exchange.bench.load import Measured, closed_loop, open_loop
+from exchange.bench.measured import Measured
+from exchange.bench.open import open_loop
 
 PINGS: Final = 20_000
 """Different pings before they repeat: more than any cache of answers could be meant for."""
 
 
+OFFERING_S: Final = 60.0
+"""Longest the pings before the posts may take."""
+
+_offers: dict[tuple[str, int], list[tuple[str, dict[str, Any]]]] = {}
+"""Ping ids and contacts by server and seed, between an order to offer and one to post."""
+
+
 class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One measurement to be made.
 
-    ``ping``: closed loop, or open loop where a rate is given. ``post``: ``leads`` are pinged, which
-    is not measured, and then posted in a closed loop, each once. ``echo_post``: posts without pings
-    before them, over and over, for the floor. ``return``: rejections at ``url``, watched there and
-    at ``others``.
+    ``ping``: closed loop, or open loop where a rate is given. ``offer``: ``leads`` are pinged;
+    ``post``: those are posted in a closed loop, each once, as long as the time lasts.
+    ``echo_post``: posts without pings before them, over and over, for the floor. ``return``:
+    rejections at ``url``, watched there and at ``others``.
     """
 
     kind: str
@@ -48,10 +57,9 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Posted(Struct, frozen=True, kw_only=True):
-    """A measurement of posts, and how many of them were sold."""
+    """A measurement of posts, how many offers there were for them, and how many were sold."""
 
     measured: Measured
-    pinged: int
     offered: int
     sold: int
 
@@ -76,6 +84,8 @@ async def carry_out(order: Order) -> Measured | Posted | Returns:
     target = target_of(order.url)
     if order.kind == "ping":
         return await _ping(order, target)
+    if order.kind == "offer":
+        return await _offer(order, target)
     if order.kind in ("post", "echo_post"):
         return await _post(order, target)
     if order.kind == "return":
@@ -110,28 +120,35 @@ async def _ping(order: Order, target: Target) -> Measured:
     )
 
 
-async def _post(order: Order, target: Target) -> Posted:
+async def _offer(order: Order, target: Target) -> Posted:
+    """Ping leads, and keep what is offered for them until they are posted."""
     leads = list(lead_bodies(order.leads, order.seed))
-    offers: list[tuple[str, dict[str, Any]]] = []
+    offers = _offers[order.url, order.seed] = []
 
     def keep_offer(index: int, status: int, body: bytes) -> None:
         answer = msgspec.json.decode(body) if status == 200 else {}
         if answer.get("status") == "offer":
             offers.append((answer["ping_id"], leads[index][1]))
 
+    measured = await closed_loop(
+        target,
+        [
+            encode_request("POST", "/v1/ping", json.dumps(ping).encode(), key=order.key)
+            for ping, _ in leads
+        ],
+        connections=order.connections,
+        seconds=OFFERING_S,
+        repeat=False,
+        heard=keep_offer,
+    )
+    return Posted(measured=measured, offered=len(offers), sold=0)
+
+
+async def _post(order: Order, target: Target) -> Posted:
     if order.kind == "post":
-        await closed_loop(
-            target,
-            [
-                encode_request("POST", "/v1/ping", json.dumps(ping).encode(), key=order.key)
-                for ping, _ in leads
-            ],
-            connections=order.connections,
-            seconds=60,
-            repeat=False,
-            heard=keep_offer,
-        )
+        offers = _offers.pop((order.url, order.seed))
     else:
+        leads = lead_bodies(order.leads, order.seed)
         offers = [(f"{number:036d}", contact) for number, (_, contact) in enumerate(leads)]
     sold = 0
 
@@ -148,7 +165,7 @@ async def _post(order: Order, target: Target) -> Posted:
         repeat=order.kind == "echo_post",
         heard=count_sold,
     )
-    return Posted(measured=measured, pinged=len(leads), offered=len(offers), sold=sold)
+    return Posted(measured=measured, offered=len(offers), sold=sold)
 
 
 def main() -> None:

@@ -13,11 +13,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
+
 from benchmarks.findings import Findings, Machine, OpenRounds, Overload, Plan, Posts, Rounds
 from benchmarks.load import Order, Posted
-from benchmarks.running import Bench, Loader, Served
+from benchmarks.processes import Loader, Served
+from benchmarks.running import Bench
 from benchmarks.seeding import COMPANY_KEY, SELLER_KEY
-from exchange.bench.load import Measured
+from exchange.bench.measured import Measured
 
 SHARES: Final = (0.5, 0.8)
 OVERLOAD: Final = 2.0
@@ -219,6 +222,8 @@ class Run:
                     leads=plan.post_leads,
                     seed=100 + number,
                 )
+                if kind == "post":
+                    loader.post(msgspec.structs.replace(order, kind="offer"))
                 with _cpu(served, cpu_us if kind == "post" else []) as answered:
                     found = loader.post(order)
                     answered.append(found.measured.answered_in_all)

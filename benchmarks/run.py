@@ -20,7 +20,8 @@ from benchmarks.findings import Findings, Plan, Verdict, median
 from benchmarks.judge import judge
 from benchmarks.measure import Run, steps_of
 from benchmarks.page import name_of, write_page
-from benchmarks.running import Bench, BenchFailed
+from benchmarks.processes import BenchFailed
+from benchmarks.running import Bench
 from exchange.embedded import StoreFailed
 
 RESULTS: Final = Path(__file__).parent / "results"

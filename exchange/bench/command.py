@@ -8,10 +8,12 @@ import uvloop
 from msgspec import Struct
 
 from exchange.bench.bounds import BenchError, Target, check_bounds, target_of
+from exchange.bench.closed import closed_loop
 from exchange.bench.connection import Caller, encode_request
 from exchange.bench.latency import Latency
-from exchange.bench.load import Measured, closed_loop, open_loop
 from exchange.bench.made_up import ping_bodies
+from exchange.bench.measured import Measured
+from exchange.bench.open import open_loop
 
 PINGS: Final = 5_000
 """Different pings before they repeat."""

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from exchange.bench.bounds import BenchError, Target
+from exchange.bench.closed import closed_loop
 from exchange.bench.connection import encode_request
-from exchange.bench.load import closed_loop, open_loop
+from exchange.bench.open import open_loop
 from tests.benchmarks.tiny import Asked, answer_of, tiny_server
 
 REQUESTS = [encode_request("POST", "/", b"%d" % number) for number in range(40)]

@@ -12,7 +12,7 @@ from benchmarks.load import Posted
 from benchmarks.page import write_page
 from benchmarks.run import QUICK
 from exchange.bench.latency import Latency
-from exchange.bench.load import Measured
+from exchange.bench.measured import Measured
 from exchange.cli import main
 from tests.benchmarks.tiny import Asked, answer_of, tiny_server
 
@@ -62,8 +62,8 @@ def run(*, thousand: float = 600, large: float = 560, post: float = 300) -> Find
         },
         open=(OpenRounds(name="1000", share=0.5, measured=(measured(500),)),),
         posts=Posts(
-            posted=(Posted(measured=measured(post), pinged=1, offered=1, sold=1),),
-            floor=(Posted(measured=measured(1_000), pinged=1, offered=1, sold=0),),
+            posted=(Posted(measured=measured(post), offered=1, sold=1),),
+            floor=(Posted(measured=measured(1_000), offered=1, sold=0),),
             cpu_us=(1.0,),
         ),
     )
