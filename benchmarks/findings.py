@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
@@ -11,6 +12,9 @@ from benchmarks.load import Posted
 from benchmarks.returns import Returns
 from exchange.bench.latency import Latency
 from exchange.bench.measured import Measured
+
+UNDISTURBED: Final = 0.85
+"""The least share of its core a floor has on a machine that does nothing else."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -46,11 +50,16 @@ class Machine(Struct, frozen=True, kw_only=True):
 
 
 class Rounds(Struct, frozen=True, kw_only=True):
-    """A closed loop at one server: each round, and the server's CPU per answer in each."""
+    """A closed loop at one server: each round, and the server's CPU per answer in each.
+
+    ``core_shares`` is how much of its core the server had in each. A closed loop keeps a server
+    busy: what is missing to 1 it spent waiting for its stores, or other programs took.
+    """
 
     name: str
     measured: tuple[Measured, ...]
     cpu_us: tuple[float, ...]
+    core_shares: tuple[float, ...] = ()
     stages_us: dict[str, float] = {}
     resident_mb: float = 0.0
 
@@ -58,6 +67,11 @@ class Rounds(Struct, frozen=True, kw_only=True):
     def rate(self) -> float:
         """The median rate of good answers, per second."""
         return median([m.ok_rate for m in self.measured])
+
+    @property
+    def core_share(self) -> float:
+        """The median share of its core."""
+        return median(self.core_shares)
 
     @property
     def cpu(self) -> float:
@@ -119,6 +133,14 @@ class Findings(Struct, frozen=True, kw_only=True):
     returns: Returns | None = None
     books_clean: bool | None = None
     books_said: str = ""
+
+    @property
+    def disturbance(self) -> str:
+        """What to say of a run whose floor was slowed by other programs; empty if it was not."""
+        share = self.echo.core_share
+        if not self.echo.core_shares or share >= UNDISTURBED:
+            return ""
+        return f"disturbed: the echo had {share:.0%} of its core"
 
 
 class Verdict(Struct, frozen=True, kw_only=True):

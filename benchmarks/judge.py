@@ -46,7 +46,8 @@ def _ping_to_echo(found: Findings) -> Verdict:
     ratio = pings.rate / found.echo.rate
     return Verdict(
         asked=asked,
-        found=f"{ratio:.3f} ({pings.rate:,.0f} of {found.echo.rate:,.0f} a second)",
+        found=f"{ratio:.3f} ({pings.rate:,.0f} of {found.echo.rate:,.0f} a second)"
+        + (f"; {found.disturbance}" if found.disturbance else ""),
         holds=ratio >= PING_TO_ECHO,
     )
 

@@ -8,8 +8,7 @@ import re
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -126,19 +125,24 @@ class Run:
         servers = {"echo": self._echo, **{str(n): w for n, w in self._workers.items()}}
         measured: dict[str, list[Measured]] = {name: [] for name in servers}
         cpu_us: dict[str, list[float]] = {name: [] for name in servers}
+        shares: dict[str, list[float]] = {name: [] for name in servers}
         before = {str(n): stage_sums(w) for n, w in self._workers.items()}
         for number in range(plan.rounds):
             self._told(f"pings, round {number + 1} of {plan.rounds}")
             for name, served in servers.items():
-                with _cpu(served, cpu_us[name]) as answered:
-                    found = loader.ping(self._order(served))
-                    answered.append(found.answered_in_all)
+                before_s = served.cpu_s()
+                found = loader.ping(self._order(served))
+                cpu_s = served.cpu_s() - before_s
                 measured[name].append(found)
+                shares[name].append(round(cpu_s / (found.seconds + plan.warmup_s), 3))
+                if found.answered_in_all:
+                    cpu_us[name].append(round(cpu_s / found.answered_in_all * 1_000_000, 2))
         rounds = {
             name: Rounds(
                 name=name,
                 measured=tuple(measured[name]),
                 cpu_us=tuple(cpu_us[name]),
+                core_shares=tuple(shares[name]),
                 stages_us=stage_means(before[name], stage_sums(served)) if name in before else {},
                 resident_mb=round(served.resident_mb(), 1),
             )
@@ -224,10 +228,12 @@ class Run:
                 )
                 if kind == "post":
                     loader.post(msgspec.structs.replace(order, kind="offer"))
-                with _cpu(served, cpu_us if kind == "post" else []) as answered:
-                    found = loader.post(order)
-                    answered.append(found.measured.answered_in_all)
+                before_s = served.cpu_s()
+                found = loader.post(order)
                 kept.append(found)
+                if kind == "post" and found.measured.answered_in_all:
+                    cpu_s = served.cpu_s() - before_s
+                    cpu_us.append(round(cpu_s / found.measured.answered_in_all * 1_000_000, 2))
         floor.stop()
         return Posts(posted=tuple(posted), floor=tuple(floors), cpu_us=tuple(cpu_us))
 
@@ -240,16 +246,6 @@ class Run:
             load_before=self._load_before,
             load_after=_load_now(),
         )
-
-
-@contextmanager
-def _cpu(served: Served, kept: list[float]) -> Iterator[list[int]]:
-    """Note the server's CPU per answer, in microseconds; the block appends how many there were."""
-    before_s = served.cpu_s()
-    answered: list[int] = []
-    yield answered
-    if sum(answered):
-        kept.append(round((served.cpu_s() - before_s) / sum(answered) * 1_000_000, 2))
 
 
 def stage_sums(served: Served) -> dict[str, tuple[float, float]]:

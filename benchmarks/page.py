@@ -40,12 +40,13 @@ def write_page(found: Findings, verdicts: Sequence[Verdict], text: str) -> str:
     """The whole page; ``text`` is the run's JSON, to be shown as it is."""
     machine = found.machine
     where = "server and load on cores of their own" if machine.apart else "all on one core"
+    disturbed = f" · <b>{escape(found.disturbance)}</b>" if found.disturbance else ""
     sections = [
         "<h1>How fast the exchange answers</h1>",
         f"<p>{escape(found.at)} · {escape(found.plan.name)} run of {found.seconds:.0f} s · Python "
         f"{escape(machine.python)} on {escape(machine.system)}, {machine.cores} cores, {where} · "
-        f"machine's load {machine.load_before} before. Ratios of medians of rounds that took "
-        "turns; only figures of one run compare.</p>",
+        f"machine's load {machine.load_before} before{disturbed}. Ratios of medians of rounds that "
+        "took turns; only figures of one run compare.</p>",
         "<h2>What is asked of it</h2>",
         _verdicts(verdicts),
         "<h2>Pings</h2>",
@@ -110,12 +111,12 @@ def _rates(found: Findings) -> str:
         ],
     )
     cpu = bars(
-        "CPU of the server for one answer, in microseconds",
+        "CPU of the server for one answer, in microseconds, and how much of its core it had",
         [
             Bar(
                 label=name_of(r),
                 value=r.cpu,
-                text=f"{r.cpu:.0f}",
+                text=f"{r.cpu:.0f} · {r.core_share:.0%}",
                 dots=r.cpu_us,
                 is_floor=r is found.echo,
             )

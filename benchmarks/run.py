@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from benchmarks.findings import Findings, Plan, Verdict, median
+from benchmarks.findings import Findings, Plan, Verdict, median, median_latency
 from benchmarks.judge import judge
 from benchmarks.measure import Run, steps_of
 from benchmarks.page import name_of, write_page
@@ -141,21 +141,18 @@ def tell(found: Findings, verdicts: list[Verdict], console: Console) -> None:
     machine = found.machine
     if not machine.apart:
         console.print("server and load shared one core: rates say little")
-    if max(machine.load_before - 0.5, 0) > 1:
-        console.print(
-            f"the machine was busy before it began (load {machine.load_before}): "
-            "compare within this run only"
-        )
+    if found.disturbance:
+        console.print(f"[bold]{found.disturbance}[/]; trust the CPU per answer more than the rates")
 
 
 def _rates(found: Findings) -> Table:
     table = Table(
-        "server", "a second", "of echo", "p50 ms", "p99 ms", "CPU µs", "of echo", "stages µs", "MB",
-        title="pings, closed loop",
+        "server", "a second", "of echo", "p50 ms", "p99 ms", "CPU µs", "of echo", "core",
+        "stages µs", "MB", title="pings, closed loop",
     )  # fmt: skip
     echo = found.echo
     for rounds in (echo, *found.pings.values()):
-        calm = rounds.measured[len(rounds.measured) // 2].latency
+        calm = median_latency([m.latency for m in rounds.measured])
         stages = ", ".join(f"{name} {us:.0f}" for name, us in rounds.stages_us.items())
         table.add_row(
             name_of(rounds),
@@ -165,6 +162,7 @@ def _rates(found: Findings) -> Table:
             f"{calm.p99_us / 1_000:.2f}",
             f"{rounds.cpu:.0f}",
             f"{echo.cpu / rounds.cpu:.3f}" if rounds.cpu else "–",
+            f"{rounds.core_share:.0%}",
             stages,
             f"{rounds.resident_mb:.0f}",
         )

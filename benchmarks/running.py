@@ -68,6 +68,7 @@ class Bench:
     ) -> None:
         # A second Ctrl-C must not leave anything running; every stop has its bound.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         try:
             self._stack.close()
         finally:

@@ -77,11 +77,10 @@ class _Open(Load):
         while self._sent < due:
             self._due.append(self._started_ns + int(self._sent * SECOND_NS / self._rate))
             self._sent += 1
-        if is_over:
-            self._finished.set()
-            return
         while self._due and self._idle:
             self._send(self._idle.pop(), self._due.popleft())
+        if is_over:
+            self._finished.set()
 
     def _send(self, line: Connection, intended_ns: int) -> None:
         index = self._next

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from benchmarks.findings import Findings, Machine, OpenRounds, Posts, Rounds
@@ -88,6 +89,15 @@ def test_a_requirement_holds_by_the_ratio_of_medians(
 ) -> None:
     [verdict] = [v for v in judge(found) if asked in v.asked]
     assert verdict.holds is holds
+
+
+@pytest.mark.parametrize(("share", "is_told"), [(0.6, True), (0.95, False)])
+def test_a_floor_that_other_programs_slowed_is_told(share: float, is_told: bool) -> None:
+    found = run()
+    echo = msgspec.structs.replace(found.echo, core_shares=(share,))
+    found = msgspec.structs.replace(found, echo=echo)
+    assert ("disturbed" in judge(found)[0].found) is is_told
+    assert ("disturbed" in write_page(found, judge(found), "{}")) is is_told
 
 
 def test_the_page_needs_nothing_but_itself() -> None:
