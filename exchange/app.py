@@ -89,10 +89,10 @@ class Exchange:
         self.postgres = Postgres(postgres_url, size=settings.stores.postgres_pool)
         self._redis = quick_client(redis_url)
         self._redis_waiting = waiting_client(redis_url)
-        self.vault = ContactVault([(key.key_id, key.key) for key in secrets.contact_keys])
         self._redis_pipe = RedisPipe(redis_url)
+        self.vault = ContactVault([(key.key_id, key.key) for key in secrets.contact_keys])
         self.offers = RedisOffers(self._redis, self._redis_pipe)
-        self.mirror = RedisMirror(self._redis)
+        self.mirror = RedisMirror(self._redis, self._redis_pipe)
         self.feed = RedisFeed(self._redis_waiting)
         self.receipts = PostgresReceipts(
             self.postgres,

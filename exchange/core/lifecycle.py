@@ -67,7 +67,7 @@ DONE: Final = frozenset(
 )
 """States in which nothing more is delivered for a leg."""
 
-_PRECEDENCE: Final = (
+PRECEDENCE: Final = (
     State.DELIVERING,
     State.RECEIVED,
     State.SOLD,
@@ -77,6 +77,7 @@ _PRECEDENCE: Final = (
     State.INVALID,
     State.UNSOLD,
 )
+"""Which of its legs' states is a lead's: the first of these, the most alive."""
 
 
 def advance(state: State, event: Event) -> State:
@@ -93,7 +94,7 @@ def combine(states: Iterable[State]) -> State:
     Raises LifecycleError for a lead without legs.
     """
     present = set(states)
-    for state in _PRECEDENCE:
+    for state in PRECEDENCE:
         if state in present:
             return state
     raise LifecycleError("a lead without legs is in no state")

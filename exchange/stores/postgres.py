@@ -64,6 +64,13 @@ def away_as_unavailable() -> Iterator[None]:
         raise Unavailable(f"the database is away ({type(error).__name__})") from error
 
 
+async def _leave_as_it_is(_connection: Any) -> None:
+    """What is done to a connection given back: nothing, as nobody here leaves anything on it.
+
+    The usual clean-up is a round trip after every statement.
+    """
+
+
 class Postgres:
     """A pool of connections, and the named queries run over it."""
 
@@ -81,6 +88,7 @@ class Postgres:
                 max_size=self._size,
                 command_timeout=STATEMENT_TIMEOUT_S,
                 timeout=ACQUIRE_TIMEOUT_S,
+                reset=_leave_as_it_is,
                 server_settings={
                     "timezone": "UTC",
                     "application_name": "exchange",

@@ -14,7 +14,7 @@ import msgspec
 from exchange.core.cascade import Assignment, Result, Turn
 from exchange.core.changes import CompanyChange
 from exchange.core.hours import period_bounds
-from exchange.core.lifecycle import State, combine
+from exchange.core.lifecycle import PRECEDENCE, State, combine
 from exchange.core.model import LeadId, Offer, PingId, SellerId
 from exchange.core.reasons import Reason
 from exchange.flow.faults import LostLead
@@ -150,22 +150,17 @@ class PostgresBooks:
         now: datetime,
     ) -> PostResult:
         """Close a lead with its answer; gives the answer that stands, this one or an earlier."""
-        async with self._postgres.connection() as connection, connection.transaction():
-            written = await connection.fetchval(
-                QUERIES["finish_lead"], lead_id, owner, _encode_answer(answer), combine(states), now
-            )
-            if written is not None:
-                ended = [(leg, s) for leg, s in enumerate(states) if s in _CLOSED_HERE]
-                if ended:
-                    await connection.execute(
-                        QUERIES["finish_legs"],
-                        lead_id,
-                        [leg for leg, _ in ended],
-                        [s for _, s in ended],
-                    )
-                # A leg sold early may have been rejected, or become final, since.
-                await set_lead_state(connection, lead_id)
-        if written is not None:
+        ended = [(leg, s) for leg, s in enumerate(states) if s in _CLOSED_HERE]
+        if await self._postgres.value(
+            "finish_lead",
+            lead_id,
+            owner,
+            _encode_answer(answer),
+            [leg for leg, _ in ended],
+            [state for _, state in ended],
+            list(PRECEDENCE),
+            now,
+        ):
             return answer
         status = await self.status(lead_id)
         if status is None or status.answer is None:

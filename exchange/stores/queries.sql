@@ -31,14 +31,7 @@ select outcome, change from reserve_delivery(
 select settle_delivery($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 
 -- name: finish_lead
-update lead set answer = $3, state = $4, finished_at = $5
-where id = $1 and owner = $2 and finished_at is null
-returning answer
-
--- name: finish_legs
-update leg set state = ended.state
-from unnest($2::integer[], $3::text[]) as ended (leg, state)
-where leg.lead_id = $1 and leg.leg = ended.leg and leg.state in ('received', 'delivering')
+select finish_lead($1, $2, $3, $4, $5, $6, $7)
 
 -- name: heartbeat
 insert into worker (id, seen_at) values ($1, clock_timestamp())

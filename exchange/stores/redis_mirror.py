@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from importlib.resources import files
 from typing import Final
 
 import msgspec
@@ -18,6 +17,7 @@ from exchange.core.changes import BucketChange, CampaignChange, CompanyChange, U
 from exchange.core.model import CompanyId
 from exchange.flow.faults import Unavailable
 from exchange.stores.redis_client import away_as_unavailable
+from exchange.stores.redis_pipe import PipeScript, RedisPipe
 
 _COMPANY: Final = b"c"
 _CAMPAIGN: Final = b"k"
@@ -39,10 +39,10 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 class RedisMirror:
     """Writes changes and publishes them; remembers the companies it could not write."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, pipe: RedisPipe) -> None:
         self._redis = redis
-        script = files("exchange.stores").joinpath("mirror.lua").read_text()
-        self._script = redis.register_script(script)
+        self._pipe = pipe
+        self._script = PipeScript(pipe, "mirror.lua")
         self._channel = channel_of(redis)
         self._encode = msgspec.json.Encoder().encode
         self.dirty: set[CompanyId] = set()
@@ -57,23 +57,22 @@ class RedisMirror:
 
     async def write(self, change: Change) -> None:
         """Write a change and tell every worker. Raises Unavailable."""
-        with away_as_unavailable():
-            if isinstance(change, CampaignChange):
-                await self._redis.publish(self._channel, _CAMPAIGN + self._encode(change))
-                return
-            await self._script(
-                keys=[window_key(change.company_id), usage_key(change.company_id)],
-                args=[
-                    change.version,
-                    self._encode(head_of(change)),
-                    int(change.whole),
-                    len(change.buckets),
-                    *(part for row in change.buckets for part in bucket_pair(row)),
-                    *(part for row in change.usage for part in usage_pair(row)),
-                    self._channel,
-                    _COMPANY + self._encode(change),
-                ],
-            )
+        if isinstance(change, CampaignChange):
+            await self._pipe.call("PUBLISH", self._channel, _CAMPAIGN + self._encode(change))
+            return
+        await self._script.run(
+            [window_key(change.company_id), usage_key(change.company_id)],
+            [
+                change.version,
+                self._encode(head_of(change)),
+                int(change.whole),
+                len(change.buckets),
+                *(part for row in change.buckets for part in bucket_pair(row)),
+                *(part for row in change.usage for part in usage_pair(row)),
+                self._channel,
+                _COMPANY + self._encode(change),
+            ],
+        )
 
     async def companies(self) -> set[CompanyId]:
         """Every company the mirror holds."""

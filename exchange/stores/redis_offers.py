@@ -6,11 +6,10 @@ Keys: ``offer:{ping}``, and ``seen:{hash}`` with the last sale market-wide (``m`
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.resources import files
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import msgspec
 from redis.asyncio import Redis
@@ -19,7 +18,7 @@ from exchange.core.model import CompanyId, Offer, PingId, SellerId
 from exchange.core.screen import SeenContact
 from exchange.stores.batching import Batch
 from exchange.stores.redis_client import away_as_unavailable
-from exchange.stores.redis_pipe import RedisPipe, ScriptMissing
+from exchange.stores.redis_pipe import PipeScript, RedisPipe
 
 Put = tuple[list[str], list[int | bytes]]
 
@@ -51,9 +50,7 @@ class RedisOffers:
         self._pipe = pipe
         self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(Offer).decode
-        self._script = files("exchange.stores").joinpath("offer.lua").read_bytes()
-        # The name Redis gives a script, not a safeguard.
-        self._digest = hashlib.sha1(self._script, usedforsecurity=False).hexdigest()
+        self._script = PipeScript(pipe, "offer.lua")
         self._puts = Batch(self._put_many, most=MOST_AT_ONCE, waiting=MOST_WAITING)
         self._gets = Batch(self._get_many, most=MOST_AT_ONCE, waiting=MOST_WAITING)
 
@@ -80,11 +77,8 @@ class RedisOffers:
 
     async def _put_many(self, asks: Sequence[Put]) -> Sequence[int]:
         keys = [key for keys, _ in asks for key in keys]
-        command = [len(keys), *keys, *(argument for _, given in asks for argument in given)]
-        try:
-            return cast(Sequence[int], await self._pipe.call("EVALSHA", self._digest, *command))
-        except ScriptMissing:
-            return cast(Sequence[int], await self._pipe.call("EVAL", self._script, *command))
+        arguments = [argument for _, given in asks for argument in given]
+        return cast(Sequence[int], await self._script.run(keys, arguments))
 
     async def _get_many(self, keys: Sequence[str]) -> Sequence[bytes | None]:
         return cast(Sequence[bytes | None], await self._pipe.call("MGET", *keys))
@@ -118,14 +112,14 @@ class RedisOffers:
     ) -> None:
         """Remember a sold contact for `SEEN_DAYS`."""
         at_ms = int(at.timestamp() * 1000)
-        fields: dict[Any, Any] = {"m": at_ms, f"s:{seller_id}": at_ms}
-        fields |= {f"c:{company}": at_ms for company in companies}
-        with away_as_unavailable():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for key in keys:
-                    pipe.hset(seen_key(key), mapping=fields)
-                    pipe.expire(seen_key(key), SEEN_DAYS * 86_400)
-                await pipe.execute()
+        fields: list[str | int] = ["m", at_ms, f"s:{seller_id}", at_ms]
+        for company in companies:
+            fields += [f"c:{company}", at_ms]
+        asked = []
+        for name in map(seen_key, keys):
+            asked.append(self._pipe.call("HSET", name, *fields))
+            asked.append(self._pipe.call("EXPIRE", name, SEEN_DAYS * 86_400))
+        await asyncio.gather(*asked)
 
 
 def _time(at_ms: int) -> datetime | None:

@@ -7,7 +7,10 @@ for both. Lost connections are made anew at the next call; every answer has a de
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import deque
+from collections.abc import Sequence
+from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -90,6 +93,24 @@ class RedisPipe:
                 raise Unavailable(f"the fast store is away ({type(error).__name__})") from error
             self._line = line
             return line
+
+
+class PipeScript:
+    """A script of ours in the store, called by its digest and told again where it is not known."""
+
+    def __init__(self, pipe: RedisPipe, file: str) -> None:
+        self._pipe = pipe
+        self._source = files("exchange.stores").joinpath(file).read_bytes()
+        # The name Redis gives a script, not a safeguard.
+        self._digest = hashlib.sha1(self._source, usedforsecurity=False).hexdigest()
+
+    async def run(self, keys: Sequence[str], arguments: Sequence[str | int | bytes]) -> Any:
+        """Run the script on keys. Raises Unavailable."""
+        command = (len(keys), *keys, *arguments)
+        try:
+            return await self._pipe.call("EVALSHA", self._digest, *command)
+        except ScriptMissing:
+            return await self._pipe.call("EVAL", self._source, *command)
 
 
 class _Line(asyncio.Protocol):

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from exchange.embedded import StoreUrls
 from exchange.stores.postgres import Postgres
 from exchange.stores.redis_client import quick_client
+from exchange.stores.redis_pipe import RedisPipe
 from tests.flow.market import bare_database, fresh_database
 
 
@@ -41,3 +42,11 @@ async def redis(stores: StoreUrls) -> AsyncIterator[Redis]:
     yield redis
     await redis.flushall()
     await redis.aclose()
+
+
+@pytest.fixture(scope="module")
+async def pipe(stores: StoreUrls) -> AsyncIterator[RedisPipe]:
+    """The quick way to the same Valkey."""
+    pipe = RedisPipe(stores.redis)
+    yield pipe
+    await pipe.close()

@@ -23,6 +23,7 @@ from exchange.embedded import StoreUrls
 from exchange.flow.faults import Unavailable
 from exchange.stores.redis_client import quick_client, waiting_client
 from exchange.stores.redis_mirror import RedisFeed, RedisMirror, figures_of
+from exchange.stores.redis_pipe import RedisPipe
 from tests.flow.market import until
 
 TODAY = date(2026, 11, 21)
@@ -87,10 +88,10 @@ def deliveries(draw: st.DrawFn) -> tuple[Sequence[CompanyChange], CompanyChange]
 @settings(max_examples=150, deadline=None)
 @given(delivered=deliveries())
 async def test_changes_in_any_order_and_twice_come_to_the_newest(
-    redis: Redis, delivered: tuple[Sequence[CompanyChange], CompanyChange]
+    redis: Redis, pipe: RedisPipe, delivered: tuple[Sequence[CompanyChange], CompanyChange]
 ) -> None:
     arrived, last = delivered
-    mirror = RedisMirror(redis)
+    mirror = RedisMirror(redis, pipe)
     company_id = CompanyId(str(uuid7()))
     worker = Company(company_id)
     for one in arrived:
@@ -110,45 +111,50 @@ async def test_changes_in_any_order_and_twice_come_to_the_newest(
 
 async def test_a_change_that_comes_late_does_not_bring_back_what_was_forgotten(
     redis: Redis,
+    pipe: RedisPipe,
 ) -> None:
-    mirror = RedisMirror(redis)
+    mirror = RedisMirror(redis, pipe)
     await mirror.write(change(2, "late", whole=True))
     await mirror.write(change(1, "late", usage=(usage(0, 5),), buckets=(bucket(0, 5),)))
     assert list(await mirror.read(CompanyId("late"))) == ["head"]
 
 
-async def test_a_store_that_forgot_its_scripts_is_told_them_again(redis: Redis) -> None:
-    mirror = RedisMirror(redis)
+async def test_a_store_that_forgot_its_scripts_is_told_them_again(
+    redis: Redis, pipe: RedisPipe
+) -> None:
+    mirror = RedisMirror(redis, pipe)
     await mirror.write(change(1, "remembered"))
     await redis.script_flush()
     await mirror.write(change(2, "remembered"))
     assert await mirror.behind({CompanyId("remembered"): 2}) == []
 
 
-async def test_the_companies_held_are_told_by_their_ids(redis: Redis) -> None:
-    mirror = RedisMirror(redis)
+async def test_the_companies_held_are_told_by_their_ids(redis: Redis, pipe: RedisPipe) -> None:
+    mirror = RedisMirror(redis, pipe)
     await mirror.write(change(1, "first-of-two"))
     await mirror.write(change(1, "second-of-two"))
     assert {"first-of-two", "second-of-two"} <= await mirror.companies()
 
 
-async def test_a_forgotten_company_is_gone(redis: Redis) -> None:
-    mirror = RedisMirror(redis)
+async def test_a_forgotten_company_is_gone(redis: Redis, pipe: RedisPipe) -> None:
+    mirror = RedisMirror(redis, pipe)
     await mirror.write(change(1, "gone", usage=(usage(0, 5),), buckets=(bucket(0, 5),)))
     await mirror.forget(CompanyId("gone"))
     assert await mirror.read(CompanyId("gone")) == {}
 
 
-async def test_companies_that_lag_behind_or_are_missing_are_told(redis: Redis) -> None:
-    mirror = RedisMirror(redis)
+async def test_companies_that_lag_behind_or_are_missing_are_told(
+    redis: Redis, pipe: RedisPipe
+) -> None:
+    mirror = RedisMirror(redis, pipe)
     await mirror.write(change(3, "lagging"))
     await mirror.write(change(3, "even"))
     versions = {CompanyId("lagging"): 4, CompanyId("even"): 3, CompanyId("missing"): 1}
     assert await mirror.behind(versions) == ["lagging", "missing"]
 
 
-async def test_every_key_of_a_company_hashes_to_one_slot(redis: Redis) -> None:
-    mirror = RedisMirror(redis)
+async def test_every_key_of_a_company_hashes_to_one_slot(redis: Redis, pipe: RedisPipe) -> None:
+    mirror = RedisMirror(redis, pipe)
     await mirror.write(change(1, "slotted", usage=(usage(0, 5),)))
     keys = [key async for key in redis.scan_iter(match="*{slotted}*")]
     assert len(keys) == 2
@@ -156,7 +162,7 @@ async def test_every_key_of_a_company_hashes_to_one_slot(redis: Redis) -> None:
 
 
 async def test_a_company_that_could_not_be_written_is_remembered() -> None:
-    mirror = RedisMirror(quick_client("redis://127.0.0.1:1"))
+    mirror = RedisMirror(quick_client("redis://127.0.0.1:1"), RedisPipe("redis://127.0.0.1:1"))
     await mirror.publish(change(1, "unwritten"))
     assert mirror.dirty == {"unwritten"}
     with pytest.raises(Unavailable):
@@ -164,9 +170,9 @@ async def test_a_company_that_could_not_be_written_is_remembered() -> None:
 
 
 async def test_who_follows_hears_every_change_after_the_subscription(
-    redis: Redis, stores: StoreUrls
+    redis: Redis, pipe: RedisPipe, stores: StoreUrls
 ) -> None:
-    mirror, client = RedisMirror(redis), waiting_client(stores.redis)
+    mirror, client = RedisMirror(redis, pipe), waiting_client(stores.redis)
     feed = RedisFeed(client)
     heard: list[CompanyChange | CampaignChange] = []
     subscribed = asyncio.Event()
