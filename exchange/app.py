@@ -206,12 +206,16 @@ class Exchange:
         await self.following.start()
         self._stack.push_async_callback(self.following.stop)
 
-    async def stop(self, drain_s: float | None = None) -> None:
-        """Let open leads finish, within what is left of the drain time, and close everything."""
+    async def drain(self, drain_s: float | None = None) -> None:
+        """Take no more work; let open leads finish, within the settings' drain time or this."""
         self.draining = True
-        done = await self.posting.drain(self.settings.http.drain_s if drain_s is None else drain_s)
-        if not done:
+        if not await self.posting.drain(self.settings.http.drain_s if drain_s is None else drain_s):
             log.warning("leads left for another worker", leads=len(self.posting.stranded))
+
+    async def stop(self) -> None:
+        """Drain, if that was not done, and close everything."""
+        if not self.draining:
+            await self.drain()
         await self._stack.aclose()
 
     async def close(self) -> None:

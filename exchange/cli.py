@@ -105,7 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
     keys = add("keys", run_keys, "Issue, list or revoke API keys.")
     keys.add_argument("action", choices=("issue", "list", "revoke"))
     keys.add_argument("--role", choices=("seller", "company", "operator"), help="issue: for whom")
-    keys.add_argument("--id", help="issue and list: the seller's or company's id")
+    keys.add_argument("--id", help="issue, list: whose; list without it: the operator's")
     keys.add_argument("--hash", help="revoke: the key's hash, as list shows it")
     add("settings", run_settings, "Show every setting: its key, variable, default and meaning.")
     bench = commands.add_parser("bench", help=(text := "Load a running exchange with pings."))

@@ -410,6 +410,10 @@ class Rejected(Struct, frozen=True, kw_only=True):
 class Returns(Protocol):
     """Manual rejections of sold leads."""
 
+    async def earlier(self, company_id: CompanyId, lead_id: LeadId) -> Rejected | None:
+        """What a company's rejection of this lead came to, if it was rejected."""
+        ...
+
     async def reject(self, request: RejectRequest) -> Rejected:
         """Return a lead, once; a repeat gives what the first gave.
 

@@ -188,10 +188,15 @@ class Posting:
 
     async def _see_through(self, lead: OpenLead) -> PostResult:
         """Deliver in a task of its own, so that a seller who hangs up stops nothing."""
+        task = self._start(lead)
         try:
-            return await asyncio.shield(self._start(lead))
+            return await asyncio.shield(task)
         except LostLead:
             return await self._await_answer(lead.lead_id)
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise
+            raise Unavailable("this worker is stopping; post again for the outcome") from None
 
     def _start(self, lead: OpenLead) -> asyncio.Task[PostResult]:
         task = asyncio.create_task(self._selling.sell(lead), name=f"lead {lead.lead_id}")

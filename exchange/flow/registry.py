@@ -53,7 +53,10 @@ class CampaignRecord(Struct, frozen=True, kw_only=True):
 
 
 class DeliveredLead(Struct, frozen=True, kw_only=True):
-    """A lead as the company that took it sees it. ``status`` is sold, rejected or final."""
+    """A lead as the company that took it sees it. ``status`` is sold, rejected or final.
+
+    ``contact`` is None where the key it was encrypted with is no longer configured.
+    """
 
     lead_id: LeadId
     delivery_id: str
@@ -62,7 +65,7 @@ class DeliveredLead(Struct, frozen=True, kw_only=True):
     status: str
     price_cents: int
     attributes: Raw
-    contact: Contact
+    contact: Contact | None
     delivered_at: datetime
     rejectable_until: datetime | None
     rejection_reason: Reason | None

@@ -51,11 +51,19 @@ class Rejecting:
         that refuses the rejection.
         """
         now = self._clock.now()
+        try:
+            reason = read_reason(reason_code, text)
+        except Invalid:
+            # A lead that was returned already answers as it did, whatever is said now.
+            earlier = await self._returns.earlier(company_id, lead_id)
+            if earlier is None:
+                raise
+            return earlier, weigh(window_of(earlier.company), earlier.day, self._market.policy)
         rejected = await self._returns.reject(
             RejectRequest(
                 lead_id=lead_id,
                 company_id=company_id,
-                reason=read_reason(reason_code, text),
+                reason=reason,
                 note=note if text is None else text if note is None else f"{text} ({note})",
                 now=now,
                 day=self._today(now),

@@ -24,6 +24,9 @@ from exchange.web.server import WebServer
 READY_VARIABLE: Final = "EXCHANGE_READY_FD"
 """Names the pipe on which a worker tells its parent that it listens."""
 
+LAST_ANSWERS_S: Final = 1.0
+"""What open requests get to be answered once every lead has ended or was given up."""
+
 COLLECT_AFTER: Final = 20_000
 """New objects between two of the collector's rounds: those of some hundred pings."""
 
@@ -60,6 +63,26 @@ def set_up_logs(settings: Settings) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    # What libraries say goes the same way, one line each.
+    told = structlog.get_logger()
+    logging.basicConfig(handlers=[_Passing(told)], level=logging.WARNING, force=True)
+
+
+class _Passing(logging.Handler):
+    """Passes what libraries log on to ours: never a traceback's values, only its place."""
+
+    def __init__(self, told: structlog.typing.FilteringBoundLogger) -> None:
+        super().__init__()
+        self._told = told
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        say = self._told.error if record.levelno >= logging.ERROR else self._told.warning
+        say(
+            record.getMessage(),
+            library=record.name,
+            error=None if error is None else type(error).__name__,
+        )
 
 
 def open_exchange(settings: Settings, secrets: Secrets) -> Exchange:
@@ -90,7 +113,8 @@ def web_limits(settings: Settings, secrets: Secrets) -> WebLimits:
         max_buyers=settings.ping.max_buyers,
         clock_skew_s=settings.ping.clock_skew_s,
         implausible_age_days=settings.ping.implausible_age_days,
-        max_inflight=settings.ping.max_inflight,
+        max_pings=settings.ping.max_inflight,
+        max_posts=settings.post.max_inflight,
         check_url=checked,
     )
 
@@ -106,7 +130,6 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     watcher = asyncio.create_task(_watch_parent(os.getppid(), stopping))
-    left_s = 0.0
     try:
         port = await server.start(settings.http.host, settings.http.port, reuse_port=True)
         if not _tell_ready():
@@ -114,14 +137,13 @@ async def _serve(settings: Settings) -> None:
         log.info("listening", host=settings.http.host, port=port, worker=exchange.owner)
         await stopping.wait()
         log.info("draining", worker=exchange.owner, leads=exchange.posting.running)
-        exchange.draining = True
-        ends = loop.time() + settings.http.drain_s
-        await server.stop(settings.http.drain_s)
-        # Leads whose sellers hung up get what open requests left of the time, not as much again.
-        left_s = max(0.0, ends - loop.time())
+        # New pings and posts are refused at once; open leads finish, or are given up and answered.
+        server.drain()
+        await exchange.drain()
+        await server.stop(LAST_ANSWERS_S)
     finally:
         watcher.cancel()
-        await exchange.stop(left_s)
+        await exchange.stop()
     log.info("stopped", worker=exchange.owner)
 
 

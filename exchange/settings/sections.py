@@ -73,7 +73,7 @@ class HttpSettings(Struct, frozen=True, kw_only=True):
     port: Annotated[int, _whole(0, 65_535, "The port listened on; 0 takes a free one")] = 8080
     workers: Annotated[int, _whole(1, 256, "Processes that share the port")] = 1
     max_body_bytes: Annotated[int, _whole(1_024, 2**24, "The largest request body taken")] = 65_536
-    drain_s: Annotated[int, _whole(1, 60, "Seconds that open requests get when stopping")] = 8
+    drain_s: Annotated[int, _whole(1, 60, "Seconds that open requests get when stopping")] = 7
 
 
 class PingSettings(Struct, frozen=True, kw_only=True):
@@ -94,13 +94,14 @@ class PingSettings(Struct, frozen=True, kw_only=True):
     duplicate_window_days_seller: Annotated[
         int, _whole(0, 365, "Days a contact is a duplicate of the same seller's; 0 is off")
     ] = 30
-    max_inflight: Annotated[int, _whole(1, 100_000, "Pings a worker takes at once")] = 1_000
+    max_inflight: Annotated[int, _whole(1, 100_000, "Pings a worker takes at once")] = 256
 
 
 class PostSettings(Struct, frozen=True, kw_only=True):
     """How long a post may take, and how long a late one is understood."""
 
     limit_s: Annotated[int, _whole(1, 600, "Seconds after which a lead is timed out")] = 30
+    max_inflight: Annotated[int, _whole(1, 100_000, "Posts a worker takes at once")] = 1_000
     grace_s: Annotated[int, _whole(0, 604_800, "Seconds an expired offer is still known")] = 86_400
 
 

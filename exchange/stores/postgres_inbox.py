@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from exchange.core.model import CompanyId, LeadId
 from exchange.core.reasons import Reason
-from exchange.flow.ports import Sealed, Vault
+from exchange.flow.ports import Contact, Sealed, Vault
 from exchange.flow.registry import DeliveredLead
 from exchange.stores.postgres import Postgres, Record
 from exchange.stores.postgres_books import decode_offer
+from exchange.stores.vault import VaultError
 
 
 class PostgresInbox:
@@ -39,9 +40,16 @@ class PostgresInbox:
             status=row["sale_state"] or "sold",
             price_cents=row["charged"],
             attributes=decode_offer(row["offer"]).attributes,
-            contact=self._vault.open(Sealed(row["contact_key_id"], row["contact"]), row["id"]),
+            contact=self._contact(row),
             delivered_at=row["done_at"],
             rejectable_until=row["window_closes_at"],
             rejection_reason=None if reason is None else Reason(reason),
             test=row["test"],
         )
+
+    def _contact(self, row: Record) -> Contact | None:
+        """One lead's contact; a lost key costs only the leads it encrypted."""
+        try:
+            return self._vault.open(Sealed(row["contact_key_id"], row["contact"]), row["id"])
+        except VaultError:
+            return None

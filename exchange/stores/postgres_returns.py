@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from uuid_utils import uuid7
 
-from exchange.core.model import Policy
+from exchange.core.model import CompanyId, LeadId, Policy
 from exchange.core.reasons import Reason
 from exchange.core.rejection import judge
 from exchange.core.standing import window_start
@@ -28,6 +28,11 @@ class PostgresReturns:
         self._vault = vault
         self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(Rejected).decode
+
+    async def earlier(self, company_id: CompanyId, lead_id: LeadId) -> Rejected | None:
+        """What a company's rejection of this lead came to, if it was rejected."""
+        answer = await self._postgres.value("rejection_of_lead", lead_id, company_id)
+        return None if answer is None else self._decode(answer)
 
     async def reject(self, request: RejectRequest) -> Rejected:
         """Return a lead, once; a repeat gives what the first gave."""

@@ -209,6 +209,9 @@ select state, test from delivery where lead_id = $1 and company_id = $2
 -- name: rejection_of_delivery
 select id, reason, value, rejected_at, answer from rejection where delivery_id = $1
 
+-- name: rejection_of_lead
+select answer from rejection where lead_id = $1 and company_id = $2 and kind = 'manual'
+
 -- name: book_rejection
 select book_rejection($1, $2, $3, $4, $5, $6)
 

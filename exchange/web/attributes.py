@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import UNSET, Raw, Struct
@@ -66,7 +67,8 @@ class AttributesReader:
 
 
 def refuse_contact_data(texts: dict[str, str], prefix: str) -> None:
-    """Raise Invalid where a text looks like a phone number or an email address."""
+    """Raise Invalid where a text looks like a phone number or an email address, encoded or not."""
+    texts = {name: unquote(text) for name, text in texts.items()}
     while name := find_contact_data(texts):
         if not _HARMLESS.fullmatch(texts[name].strip()):
             raise contact_in_clear(f"{prefix}.{name}")

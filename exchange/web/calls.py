@@ -44,8 +44,8 @@ class Log(Protocol):
 
 
 class WebLimits(Struct, frozen=True, kw_only=True):
-    """The wire's bounds. ``hash_key`` keys the hashes of contacts; ``max_inflight`` bounds the
-    pings, and as many posts, answered at once.
+    """The wire's bounds. ``hash_key`` keys the hashes of contacts; ``max_pings`` and
+    ``max_posts`` bound those answered at once: beyond, latency would only grow.
     """
 
     hash_key: bytes
@@ -58,7 +58,8 @@ class WebLimits(Struct, frozen=True, kw_only=True):
     max_buyers: int = 5
     clock_skew_s: int = 300
     implausible_age_days: int = 365
-    max_inflight: int = 1_000
+    max_pings: int = 256
+    max_posts: int = 1_000
     check_url: UrlCheck | None = None
 
     def __repr__(self) -> str:

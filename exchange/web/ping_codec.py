@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Literal
+from urllib.parse import unquote
 
 from msgspec.structs import fields
 from uuid_utils import uuid7
@@ -17,7 +18,11 @@ from exchange.core.money import percent_hundredths
 from exchange.core.reasons import Reason
 from exchange.flow.faults import Invalid
 from exchange.flow.ports import Receipt
-from exchange.web.attributes import refuse_contact_data, refuse_contact_fields
+from exchange.web.attributes import (
+    contact_in_clear,
+    refuse_contact_data,
+    refuse_contact_fields,
+)
 from exchange.web.bodies import check_text, decode
 from exchange.web.calls import Call, WebLimits, decoder_of
 from exchange.web.contacts import key_hashes
@@ -50,10 +55,15 @@ def read_ping(call: Call, now: datetime) -> Ping:
         raise refuse_contact_fields(fault) from None
     if body.source:
         refuse_contact_data(body.source, "source")
+        refuse_contact_data({name: name for name in body.source}, "source")
     if body.consent:
         refuse_contact_data(
             {name: text for name, text in body.consent.items() if not _is_url(text)}, "consent"
         )
+        for name, text in body.consent.items():
+            # A certificate's address is full of digits; an email address in it is no accident.
+            if "@" in unquote(text):
+                raise contact_in_clear(f"consent.{name}")
     hashes = key_hashes(_hashes(body.contact_hashes), site.limits.hash_key)
     return Ping(
         ping_id=PingId(str(uuid7())),

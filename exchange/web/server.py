@@ -64,7 +64,7 @@ class WebServer:
         self._open = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._selling = 0
+        self._selling: dict[str, int] = {}
         self._server: QuietServer | None = None
         self._listener: asyncio.Server | None = None
 
@@ -150,7 +150,7 @@ class WebServer:
             caller = await authenticate(headers, site.doors.registry)
             authorise(caller, route.roles, sells=route.sells)
         if route.sells:
-            self._check_room()
+            self._check_room(route)
         body, form = b"", False
         if route.body is not None:
             limits = site.limits
@@ -162,16 +162,18 @@ class WebServer:
         call = Call(site, caller, params, headers, query, body, form)
         if not route.sells:
             return _respond(await route.handler(call), route.status)
-        self._selling += 1
+        self._selling[route.label] = self._selling.get(route.label, 0) + 1
         try:
             return _respond(await route.handler(call), route.status)
         finally:
-            self._selling -= 1
+            self._selling[route.label] -= 1
 
-    def _check_room(self) -> None:
+    def _check_room(self, route: Route) -> None:
         if self._site.draining:
             raise Unavailable("This worker is stopping; try again.")
-        if self._selling >= self._site.limits.max_inflight:
+        limits = self._site.limits
+        most = limits.max_posts if route.keyed else limits.max_pings
+        if self._selling.get(route.label, 0) >= most:
             raise Unavailable("Too many pings and posts are open; try again.")
 
     def _note_broken(self, kind: str) -> None:

@@ -69,7 +69,7 @@ class LeadAnswer(Answer, frozen=True, kw_only=True):
     status: str
     price: Decimal
     attributes: Raw
-    contact: Contact
+    contact: Contact | None
     delivered_at: datetime
     rejectable_until: datetime | None
     rejection: ReasonAnswer | None

@@ -439,7 +439,8 @@ async def test_a_lead_not_finished_in_the_time_to_stop_is_left_to_another_and_no
         request = leaving.post_request(receipt)
         post = asyncio.create_task(leaving.exchange.post(request))
         await until(lambda: crm.counts("mine").seen == 1)
-        await leaving.exchange.stop(0.05)
+        await leaving.exchange.drain(0.05)
+        await leaving.exchange.stop()
         await asyncio.gather(post, return_exceptions=True)
     assert (await desk.standing(receipt.offer.ranks[0].company_id)).raw_assigned == 0
     crm.set_behaviour("mine", Behaviour())

@@ -190,3 +190,10 @@ async def test_a_lead_is_rejected_when_every_company_that_bought_it_returned_it(
     for company in companies:
         await desk.reject(company, lead)
     assert await desk.value("select state from lead") == State.REJECTED
+
+
+async def test_a_returned_lead_answers_as_it_did_even_to_an_unclear_text(desk: Desk) -> None:
+    _, company, lead = await sold_lead(desk)
+    first = await desk.reject(company, lead)
+    again = await desk.exchange.reject(company, lead, reason_code=None, text="blah", note=None)
+    assert again == first

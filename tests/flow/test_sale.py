@@ -49,7 +49,18 @@ async def test_a_sold_lead_stands_in_the_companys_inbox_with_its_contact(desk: D
     sold = await desk.sell(seller)
     (lead,) = await desk.exchange.inbox.leads(company, "", 10)
     assert (lead.lead_id, lead.price_cents, lead.status) == (sold.lead_id, 45_75, "sold")
+    assert lead.contact is not None
     assert (lead.contact.first_name, lead.contact.phone) == ("Ada", "+14155550123")
+
+
+async def test_a_lost_contact_key_hides_only_the_leads_it_encrypted(desk: Desk) -> None:
+    seller, company = await desk.seller(), await desk.company()
+    await desk.campaign(company, 45_75)
+    hidden, shown = await desk.sell(seller), await desk.sell(seller)
+    await desk.value("update lead set contact_key_id = 9 where id = $1", hidden.lead_id)
+    leads = {lead.lead_id: lead for lead in await desk.exchange.inbox.leads(company, "", 10)}
+    assert leads[hidden.lead_id].contact is None
+    assert leads[shown.lead_id].contact is not None
 
 
 async def test_a_sold_contact_is_a_duplicate_for_thirty_days(desk: Desk) -> None:
