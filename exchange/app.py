@@ -280,6 +280,10 @@ class Exchange:
                 "Receipts that lost their detail since the start",
                 self.receipts.dropped_details,
             ),
+            "exchange_receipt_batches_failed": (
+                "Batches of receipts PostgreSQL did not take at once, since the start",
+                self.receipts.failed_batches,
+            ),
             "exchange_campaigns": (
                 "Campaigns in this worker's market",
                 sum(len(index.runners) for index in self.market.indexes.values()),

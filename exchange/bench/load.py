@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from abc import ABC, abstractmethod
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +31,7 @@ RECONNECTS: Final = 10
 SECOND_NS: Final = 1_000_000_000
 
 
-class Load:
+class Load(ABC):
     """One load, from its connections to its sum; the loops say when a request goes out."""
 
     _kind: Literal["closed", "open"]
@@ -101,15 +102,17 @@ class Load:
             sender_cpu_share=round(cpu_s / ((stopped_ns - started_ns) / SECOND_NS), 3),
         )
 
+    @abstractmethod
     async def _drive(self) -> None:
-        raise NotImplementedError
+        """Keep the load up until its time is over."""
 
+    @abstractmethod
     def _answered(self, line: Connection, status: int, body: bytes) -> None:
-        raise NotImplementedError
+        """An answer came."""
 
+    @abstractmethod
     def _ready(self, line: Connection) -> None:
         """A connection was made anew while the load runs."""
-        raise NotImplementedError
 
     def _offered(self) -> float | None:
         return None

@@ -68,6 +68,8 @@ class Batch(Generic[A, R]):
     async def _carry(self, batch: list[tuple[A, asyncio.Future[R]]]) -> None:
         try:
             answers = await self._send([what for what, _ in batch])
+            if len(answers) != len(batch):
+                raise RuntimeError(f"{len(answers)} answers came to {len(batch)} asks")
         except Exception as error:
             for _, answer in batch:
                 if not answer.done():

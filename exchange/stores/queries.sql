@@ -181,9 +181,6 @@ select company_whole(id, $1, $2) from company where id = any($3)
 select id, version from company
 where changed_at > clock_timestamp() - make_interval(secs => $1)
 
--- name: company_change
-select company_change($1, $2, $3, $4, $5)
-
 -- name: delivered_leads
 select l.id, d.id as delivery_id, d.campaign_id, l.vertical, l.offer, l.contact, l.contact_key_id,
        l.test, d.charged, d.done_at, s.state as sale_state, s.window_closes_at, r.reason

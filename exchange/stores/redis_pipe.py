@@ -79,6 +79,7 @@ class RedisPipe:
             if self._line is not None and not self._line.is_lost:
                 return self._line
             place, loop = self._place, asyncio.get_running_loop()
+            line: _Line | None = None
             try:
                 async with asyncio.timeout(CONNECT_S):
                     if place.path is not None:
@@ -89,8 +90,11 @@ class RedisPipe:
                         )
                     for said in place.greeting():
                         await line.say(said)
-            except (OSError, TimeoutError) as error:
-                raise Unavailable(f"the fast store is away ({type(error).__name__})") from error
+            except (OSError, TimeoutError, Unavailable) as error:
+                fault = Unavailable(f"the fast store is away ({type(error).__name__})")
+                if line is not None:
+                    line.lose(fault)
+                raise fault from error
             self._line = line
             return line
 

@@ -92,10 +92,6 @@ class Metrics(Collector):
         """Count an accepted rejection by its category."""
         self._rejections.add(category)
 
-    def observe_stage(self, call: str, stage: str, seconds: float) -> None:
-        """Record how long a stage of a call took."""
-        self._stages.observe(seconds, call, stage)
-
     def count_request(self, route: str, status: int, seconds: float) -> None:
         """Count an answered request by its route's template."""
         self._requests.add(route, str(status))

@@ -235,3 +235,15 @@ async def test_who_no_longer_waits_harms_nobody_who_does() -> None:
     gone.cancel()
     assert await stays == 4
     assert await batch.ask(3) == 6
+
+
+async def test_a_batch_answered_short_fails_its_asks_and_hangs_nobody() -> None:
+    async def send(asks: Sequence[int]) -> Sequence[int]:
+        return list(asks[:-1])
+
+    batch: Batch[int, int] = Batch(send, most=4, waiting=4)
+    asked = [batch.ask(1), batch.ask(2)]
+    async with asyncio.timeout(5):
+        for answer in asked:
+            with pytest.raises(RuntimeError):
+                await answer
