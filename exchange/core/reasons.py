@@ -37,6 +37,19 @@ class Reason(IntEnum):
     SHARE_MODE = 210
     CONTRACT = 211
     CRM_GATE = 220
+    BIDDER_DECLINED = 230
+    BIDDER_TIMEOUT = 231
+    BIDDER_CONNECTION = 232
+    BIDDER_ERROR = 233
+    BID_UNREADABLE = 234
+    BID_TOO_LARGE = 235
+    BID_CURRENCY = 236
+    BID_PRICE = 237
+    BID_AUCTION = 238
+    BIDDER_RESTING = 239
+    BIDDER_BUSY = 240
+    BIDDER_SIMULATED = 241
+    BIDDER_NO_TIME = 242
 
     OUTBID = 301
     BELOW_MIN_PRICE = 302
@@ -164,6 +177,19 @@ _MESSAGES: Final = {
     Reason.SHARE_MODE: "The campaign does not buy at a share count this ping allows.",
     Reason.CONTRACT: "No contract allows this seller and company to trade this lead.",
     Reason.CRM_GATE: "The company's CRM rejection rate is above the limit.",
+    Reason.BIDDER_DECLINED: "The company's bidder chose not to bid.",
+    Reason.BIDDER_TIMEOUT: "The company's bidder did not answer in time.",
+    Reason.BIDDER_CONNECTION: "The company's bidder could not be reached, or hung up.",
+    Reason.BIDDER_ERROR: "The company's bidder answered with an error status.",
+    Reason.BID_UNREADABLE: "The company's bidder answered in a form that cannot be read.",
+    Reason.BID_TOO_LARGE: "The company's bidder answered with more than is read.",
+    Reason.BID_CURRENCY: "The bid is not in US dollars.",
+    Reason.BID_PRICE: "The bid's price is not a positive amount in whole cents within bounds.",
+    Reason.BID_AUCTION: "The bid names another auction than the one it answers.",
+    Reason.BIDDER_RESTING: "The company's bidder failed too often and is asked only now and then.",
+    Reason.BIDDER_BUSY: "The company's bidder is at its limit of requests.",
+    Reason.BIDDER_SIMULATED: "The company's bidder is on trial: its bids are noted, not counted.",
+    Reason.BIDDER_NO_TIME: "Too little time was left to ask the company's bidder.",
     Reason.OUTBID: "A higher rectified price won.",
     Reason.BELOW_MIN_PRICE: "The price after the margin is below the seller's minimum.",
     Reason.BELOW_FLOOR: "The price is below the vertical's floor.",

@@ -1,0 +1,67 @@
+"""What an auction needs of companies' own bidders: a question out, an answer or a reason back.
+
+Implemented in `exchange.buyers`. No answer is ever an exception: whatever a bidder does costs only
+its own bid. Source: rules §7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Raw, Struct
+
+from exchange.core.model import CampaignId, CompanyId, PingId
+from exchange.core.reasons import Reason
+from exchange.core.remote import Remote
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """An anonymous lead as bidders are asked about it. ``attributes`` is its JSON object.
+
+    ``max_buyers`` is how many companies may share it; ``test`` leads touch no money.
+    """
+
+    ping_id: PingId
+    vertical: str
+    attributes: Raw
+    max_buyers: int
+    test: bool
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """One campaign to be asked; ``share`` is the share count (1 is exclusive)."""
+
+    campaign_id: CampaignId
+    company_id: CompanyId
+    remote: Remote
+    share: int
+
+
+class Said(Struct, frozen=True, kw_only=True):
+    """What came of asking one campaign: a bid in cents, or why there is none.
+
+    ``token`` comes back to the bidder with the post. ``took_us`` is how long it took, waiting for
+    a connection included; a simulated bid has both ``cents`` and the reason.
+    """
+
+    campaign_id: CampaignId
+    share: int
+    cents: int | None = None
+    token: str | None = None
+    reason: Reason | None = None
+    took_us: int = 0
+
+
+class Bidders(Protocol):
+    """Every company's own bidder, over HTTP or a bid stream."""
+
+    async def ask(
+        self, question: Question, asked: Sequence[Asked], deadline: float
+    ) -> Sequence[Said]:
+        """Ask all at once; one word for each asked, in order, by the deadline.
+
+        ``deadline`` is on the running loop's clock, in seconds. Whoever has not answered then gets
+        a reason; bids that came are kept. Never raises for what a bidder does.
+        """
+        ...
