@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from exchange.core.market import Market
 from exchange.core.matching import why_no_room, why_not
-from exchange.core.model import CampaignId, CompanyId, Ping, PingId, Ranked
+from exchange.core.model import CampaignId, CompanyId, Offer, Ping, PingId, Ranked
 from exchange.core.pricing import charge, rectify, seller_price
 from exchange.core.reasons import Reason
 from exchange.core.runner import Runner, base_price
@@ -25,21 +25,15 @@ from exchange.core.standing import Verdict
 Outcome = Literal["won", "lost", "no_bid"]
 
 
-class BidEntry(Struct, frozen=True, kw_only=True):
-    """A price that stands in the auction: one campaign, one share count, cents.
+class BidEntry(Ranked, frozen=True, kw_only=True):
+    """A price that stands in the auction: one campaign, one share count.
 
-    ``first_look`` marks the round among qualified companies where the lead is premium.
+    ``overall_rate`` and ``draw`` settle equal prices, in this order.
     """
 
-    campaign_id: CampaignId
-    company_id: CompanyId
     share: int
-    base_cents: int
-    rectified_cents: int
-    charged_cents: int
     overall_rate: Fraction
     draw: int
-    first_look: bool = False
 
 
 class Candidate(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -66,13 +60,13 @@ class Candidate(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Award(Struct, frozen=True, kw_only=True):
     """What the auction came to: who won at which share count, and who stands behind them.
 
-    ``ranks`` are all companies in line, winners first; ``winners`` is how many of them won, 0 when
+    ``ranks`` are the companies in line, winners first; ``winners`` is how many of them won, 0 when
     nobody bid.
     """
 
     share: int
     winners: int
-    ranks: tuple[BidEntry, ...]
+    ranks: tuple[Ranked, ...]
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -102,7 +96,7 @@ def decide(market: Market, ping: Ping, now: datetime, draw_key: bytes) -> Decisi
         if not entries and lost is not None:
             refused.append(lost)
     award = hold(bids, ping.max_buyers)
-    candidates = (*explain(bids, award, market), *refused)
+    candidates = (*explain(bids, award), *refused)
     counts = Counter(c.reason.code for c in candidates if c.reason is not None)
     return Decision(award=award, candidates=candidates, reasons=dict(counts), premium=premium)
 
@@ -206,6 +200,8 @@ def price(
             base_cents=base,
             rectified_cents=rectified,
             charged_cents=charged,
+            rejected=standing.rejected,
+            assigned=standing.assigned,
             overall_rate=standing.overall_rate,
             draw=drawn,
             first_look=premium and standing.verdict is Verdict.QUALIFIED,
@@ -214,9 +210,9 @@ def price(
         if reason is not None:
             no_room = no_room or _no_bid(runner, reason)
         elif rectified < floor_cents or rectified == 0:
-            lost = lost or _lost(entry, Reason.BELOW_FLOOR, market)
+            lost = lost or _lost(entry, Reason.BELOW_FLOOR)
         elif seller_price(charged, policy.take_rate_bp) < ping.min_price_cents:
-            lost = lost or _lost(entry, Reason.BELOW_MIN_PRICE, market)
+            lost = lost or _lost(entry, Reason.BELOW_MIN_PRICE)
         else:
             entries.append(entry)
     return entries, lost or no_room
@@ -232,10 +228,7 @@ def _no_bid(runner: Runner, reason: Reason) -> Candidate:
     )
 
 
-def _lost(
-    bid: BidEntry, reason: Reason | None, market: Market, rank_no: int | None = None
-) -> Candidate:
-    standing = market.standings[bid.company_id]
+def _lost(bid: BidEntry, reason: Reason | None, rank_no: int | None = None) -> Candidate:
     return Candidate(
         campaign_id=bid.campaign_id,
         company_id=bid.company_id,
@@ -243,8 +236,8 @@ def _lost(
         reason=reason,
         share=bid.share,
         base_cents=bid.base_cents,
-        rejected=standing.rejected,
-        assigned=standing.assigned,
+        rejected=bid.rejected,
+        assigned=bid.assigned,
         rectified_cents=bid.rectified_cents,
         charged_cents=bid.charged_cents,
         rank=rank_no,
@@ -253,7 +246,7 @@ def _lost(
     )
 
 
-def explain(bids: Sequence[BidEntry], award: Award, market: Market) -> list[Candidate]:
+def explain(bids: Sequence[BidEntry], award: Award) -> list[Candidate]:
     """A candidate for every bid: those in line with their rank, the others with why not."""
     places = {id(bid): place for place, bid in enumerate(award.ranks, start=1)}
     first_round = award.ranks[0].first_look if award.ranks else False
@@ -270,19 +263,48 @@ def explain(bids: Sequence[BidEntry], award: Award, market: Market) -> list[Cand
             reason = Reason.SAME_COMPANY
         else:
             reason = Reason.OUTBID
-        told.append(_lost(bid, reason, market, place))
+        told.append(_lost(bid, reason, place))
     return told
 
 
 def in_line(award: Award, max_ranks: int) -> tuple[Ranked, ...]:
     """The companies an offer remembers, winners first, at most ``max_ranks`` beyond them."""
+    return tuple(map(_plain, award.ranks[: award.winners + max_ranks]))
+
+
+def _plain(bid: Ranked) -> Ranked:
+    """A bid without what only the auction needs of it."""
+    if type(bid) is Ranked:
+        return bid
+    return Ranked(**{name: getattr(bid, name) for name in Ranked.__struct_fields__})
+
+
+def line_of(offer: Offer, draw_key: bytes) -> tuple[Candidate, ...]:
+    """A candidate for every company in line for an offer, with its rank and its draw."""
+    drawer = Drawer(draw_key, offer.ping_id)
+    winners = len(offer.legs_cents)
     return tuple(
-        Ranked(
-            campaign_id=bid.campaign_id,
-            company_id=bid.company_id,
-            base_cents=bid.base_cents,
-            rectified_cents=bid.rectified_cents,
-            charged_cents=bid.charged_cents,
+        Candidate(
+            campaign_id=ranked.campaign_id,
+            company_id=ranked.company_id,
+            outcome="won" if place <= winners else "lost",
+            reason=_why_behind(ranked, place, offer),
+            share=offer.share,
+            base_cents=ranked.base_cents,
+            rejected=ranked.rejected,
+            assigned=ranked.assigned,
+            rectified_cents=ranked.rectified_cents,
+            charged_cents=ranked.charged_cents,
+            rank=place,
+            draw=drawer.draw(ranked.campaign_id),
+            first_look=ranked.first_look,
         )
-        for bid in award.ranks[: award.winners + max_ranks]
+        for place, ranked in enumerate(offer.ranks, start=1)
     )
+
+
+def _why_behind(ranked: Ranked, place: int, offer: Offer) -> Reason | None:
+    if place <= len(offer.legs_cents):
+        return None
+    early = offer.ranks[0].first_look and not ranked.first_look
+    return Reason.FIRST_LOOK if early else Reason.OUTBID

@@ -19,22 +19,23 @@ from exchange.core.hours import is_open
 from exchange.core.masks import Bounds, FilterIndex, slots_of
 from exchange.core.matching import why_no_room
 from exchange.core.model import CampaignId, CompanyId, Ping, Policy, Schedule
+from exchange.core.pricing import rectify
 from exchange.core.quote import Quote, quote_for
 from exchange.core.reasons import Reason
 from exchange.core.runner import Runner, highest_price, shares
-from exchange.core.shelf import BLOCK, Shelf
+from exchange.core.shelf import WORD, Shelf
 from exchange.core.standing import Standing, Verdict
 from exchange.core.verticals import Vertical
 
-_QUARTER_S: Final = 900
+_QUARTER_MINUTES: Final = 15
 """Cap periods begin on a quarter of an hour, as timezones are offset by quarters at the finest."""
 
 
 class Gated(Struct, frozen=True):
-    """Who may bid on a ping, and how many campaigns each reason keeps from it."""
+    """Who may bid on a ping, and how many campaigns each reason (by its code) keeps from it."""
 
     mask: int
-    counts: dict[Reason, int]
+    counts: dict[str, int]
 
 
 class VerticalIndex:
@@ -46,7 +47,7 @@ class VerticalIndex:
         companies: Mapping[CompanyId, Company],
         standings: Mapping[CompanyId, Standing],
         policy: Policy,
-        block: int = BLOCK,
+        block: int = WORD,
     ) -> None:
         self._policy = policy
         self._companies = companies
@@ -54,46 +55,53 @@ class VerticalIndex:
         self._filters = FilterIndex(vertical)
         self.shelf: Shelf[CampaignId] = Shelf(self._moved, block)
         self.runners: dict[CampaignId, Runner] = {}
-        self._quotes: dict[CampaignId, Quote] = {}
+        self.quotes: list[Quote | None] = []
+        self.tops: list[int] = []
         self.everyone = 0
         self._of_company: dict[CompanyId, int] = {}
+        self._campaigns: dict[CompanyId, dict[CampaignId, None]] = {}
+        self._weighed: dict[CompanyId, Standing | None] = {}
         self._inactive = 0
         self.excluded = 0
         self.qualified = 0
         self._schedules: dict[Schedule, int] = {}
         self._closed = 0
-        self._closed_minute = -1
+        self._closed_is_stale = False
+        self._minute = -1
         self._paused = 0
         self._capped = 0
         self._prepaid = 0
         self._stale_room = 0
         self.tight = 0
         self._no_room: dict[Reason, int] = dict.fromkeys(_ROOM, 0)
-        self._room_quarter = -1
         self._max_age = Bounds()
         self._by_share: dict[int, int] = {}
 
     def add(self, runner: Runner) -> None:
         """Put a campaign in; one of the same id must have been removed."""
-        campaign_id = runner.campaign.campaign_id
+        campaign_id, company_id = runner.campaign.campaign_id, runner.campaign.company_id
         self.runners[campaign_id] = runner
-        slot = self.shelf.put(campaign_id, highest_price(runner))
-        self._enter(runner, slot)
-        self.judge(runner.campaign.company_id)
+        self._campaigns.setdefault(company_id, {})[campaign_id] = None
+        self._put(runner)
+        self.judge(company_id)
 
     def remove(self, campaign_id: CampaignId) -> None:
         """Take a campaign out, if it is there."""
-        self._quotes.pop(campaign_id, None)
         runner = self.runners.pop(campaign_id, None)
         if runner is not None:
+            del self._campaigns[runner.campaign.company_id][campaign_id]
             self._leave(runner, self.shelf.take(campaign_id))
 
     def judge(self, company_id: CompanyId) -> None:
-        """Look again at a company: its verdict, whether it is active, what room it has."""
+        """Look again at a company: its standing, whether it is active, what room it has."""
         mask = self._of_company.get(company_id, 0)
         if not mask:
             return
         company, standing = self._companies.get(company_id), self._standings.get(company_id)
+        if standing is not self._weighed.get(company_id):
+            self._weighed[company_id] = standing
+            self._reprice(company_id)
+            mask = self._of_company[company_id]
         verdict = None if standing is None else standing.verdict
         self.excluded = _set(self.excluded, mask, verdict is Verdict.EXCLUDED or verdict is None)
         self.qualified = _set(self.qualified, mask, verdict is Verdict.QUALIFIED)
@@ -109,26 +117,34 @@ class VerticalIndex:
 
     def gate(self, ping: Ping, now: datetime) -> Gated:
         """Who may bid on a ping now, and how many each reason keeps from it."""
-        counts: dict[Reason, int] = {}
+        minute = int(now.timestamp()) // 60
+        if minute != self._minute or self._closed_is_stale:
+            self._pass_to(minute, now)
+        if self._stale_room:
+            self._refresh_room(now)
+        counts: dict[str, int] = {}
         left = self.everyone
-        left = _take(left, self._inactive, Reason.INACTIVE, counts)
+        if self._inactive:
+            left = _take(left, self._inactive, _INACTIVE, counts)
         matched = self._filters.match(ping.attributes, left)
         if matched != left:
-            counts[Reason.FILTER] = (left ^ matched).bit_count()
+            counts[_FILTER] = (left ^ matched).bit_count()
             left = matched
-        if self._schedules:
-            left = _take(left, self._closed_at(now), Reason.SCHEDULE, counts)
-        self._refresh_room(now)
+        if self._closed:
+            left = _take(left, self._closed, _SCHEDULE, counts)
         for reason, mask in self._no_room.items():
             if mask:
-                left = _take(left, mask, reason, counts)
+                left = _take(left, mask, reason.code, counts)
         if self._max_age.everyone:
             age_s = (now - ping.captured_at).total_seconds()
-            left = _take(left, self._max_age.up_to((age_s, 0)), Reason.LEAD_AGE, counts)
+            left = _take(left, self._max_age.up_to((age_s, 0)), _LEAD_AGE, counts)
         for company_id in ping.sold_to:
-            left = _take(left, self._of_company.get(company_id, 0), Reason.SOLD_BEFORE, counts)
-        left = _take(left, ~self._taking_up_to(ping.max_buyers), Reason.SHARE_MODE, counts)
-        left = _take(left, self.excluded, Reason.CRM_GATE, counts)
+            left = _take(left, self._of_company.get(company_id, 0), _SOLD_BEFORE, counts)
+        taking = self._taking_up_to(ping.max_buyers)
+        if taking != self.everyone:
+            left = _take(left, self.everyone ^ taking, _SHARE_MODE, counts)
+        if self.excluded:
+            left = _take(left, self.excluded, _CRM_GATE, counts)
         return Gated(left, counts)
 
     def taking(self, share: int) -> int:
@@ -137,14 +153,11 @@ class VerticalIndex:
 
     def quote(self, slot: int) -> Quote:
         """What the campaign in a slot bids now; reckoned anew when its company's standing moved."""
-        campaign_id = self.shelf.at[slot]
-        if campaign_id is None:
-            raise KeyError(slot)
-        quote = self._quotes.get(campaign_id)
-        if quote is None or quote.standing is not self._standings[quote.company_id]:
-            runner = self.runners[campaign_id]
+        quote = self.quotes[slot]
+        if quote is None:
+            runner = self.runner_at(slot)
             standing = self._standings[runner.campaign.company_id]
-            quote = self._quotes[campaign_id] = quote_for(runner, standing, self._policy)
+            quote = self.quotes[slot] = quote_for(runner, standing, self._policy)
         return quote
 
     def runner_at(self, slot: int) -> Runner:
@@ -154,14 +167,40 @@ class VerticalIndex:
             raise KeyError(slot)
         return self.runners[key]
 
+    def _top(self, runner: Runner) -> int:
+        """A bound on what a campaign's price can be worth now, in cents."""
+        standing = self._standings.get(runner.campaign.company_id)
+        highest = highest_price(runner)
+        return highest if standing is None else rectify(highest, standing)
+
+    def _put(self, runner: Runner) -> None:
+        self._enter(runner, self.shelf.put(runner.campaign.campaign_id, self._top(runner)))
+
+    def _reprice(self, company_id: CompanyId) -> None:
+        """A company's standing moved: its campaigns' prices, and where need be their places."""
+        for campaign_id in list(self._campaigns[company_id]):
+            runner = self.runners[campaign_id]
+            slot, top = self.shelf.slot(campaign_id), self._top(runner)
+            if self.shelf.reprice(campaign_id, top):
+                self.tops[slot] = top
+                self.quotes[slot] = None
+            else:
+                self._leave(runner, self.shelf.take(campaign_id))
+                self._put(runner)
+
     def _enter(self, runner: Runner, slot: int) -> None:
         campaign, bit = runner.campaign, 1 << slot
+        while len(self.tops) <= slot:
+            self.tops.append(0)
+            self.quotes.append(None)
+        self.tops[slot] = self._top(runner)
+        self.quotes[slot] = None
         self.everyone |= bit
         self._filters.add(slot, campaign.filter)
         self._of_company[campaign.company_id] = self._of_company.get(campaign.company_id, 0) | bit
         if campaign.schedule.windows:
             self._schedules[campaign.schedule] = self._schedules.get(campaign.schedule, 0) | bit
-            self._closed_minute = -1
+            self._closed_is_stale = True
         if not campaign.active:
             self._paused |= bit
         if campaign.caps:
@@ -180,11 +219,12 @@ class VerticalIndex:
             self._schedules[campaign.schedule] &= keep
             if not self._schedules[campaign.schedule]:
                 del self._schedules[campaign.schedule]
-            self._closed_minute = -1
+            self._closed_is_stale = True
         if campaign.max_age_s is not None:
             self._max_age.remove((campaign.max_age_s, 1), 1 << slot)
         for share in shares(campaign):
             self._by_share[share] &= keep
+        self.quotes[slot] = None
         self.everyone &= keep
         self._inactive &= keep
         self._paused &= keep
@@ -204,24 +244,18 @@ class VerticalIndex:
         self._enter(runner, new)
         self.judge(runner.campaign.company_id)
 
-    def _closed_at(self, now: datetime) -> int:
-        minute = int(now.timestamp()) // 60
-        if minute != self._closed_minute:
-            self._closed = 0
-            for schedule, mask in self._schedules.items():
-                if not is_open(schedule, now):
-                    self._closed |= mask
-            self._closed_minute = minute
-        return self._closed
+    def _pass_to(self, minute: int, now: datetime) -> None:
+        """A new minute: look again at every schedule, and each quarter at every campaign's room."""
+        self._closed, self._closed_is_stale = 0, False
+        for schedule, mask in self._schedules.items():
+            if not is_open(schedule, now):
+                self._closed |= mask
+        if minute // _QUARTER_MINUTES != self._minute // _QUARTER_MINUTES:
+            self._stale_room |= self._capped
+        self._minute = minute
 
     def _refresh_room(self, now: datetime) -> None:
-        """Look again at campaigns whose usage changed, and at every full one each new quarter."""
-        quarter = int(now.timestamp()) // _QUARTER_S
-        if quarter != self._room_quarter:
-            self._room_quarter = quarter
-            self._stale_room |= self._capped
-        if not self._stale_room:
-            return
+        """Look again at campaigns whose usage changed."""
         for slot in slots_of(self._stale_room & self.everyone):
             runner = self.runner_at(slot)
             campaign = runner.campaign
@@ -239,21 +273,28 @@ class VerticalIndex:
         return why_no_room(runner.campaign, company, now, highest_price(runner)) is not None
 
     def _taking_up_to(self, max_buyers: int) -> int:
-        taken = 0
-        for share, mask in self._by_share.items():
-            if share <= max_buyers:
-                taken |= mask
+        taken = self._by_share.get(1, 0)
+        for share in range(2, max_buyers + 1):
+            taken |= self._by_share.get(share, 0)
         return taken
 
 
 _ROOM: Final = (Reason.CAP, Reason.BUDGET, Reason.BALANCE)
 
+_INACTIVE: Final = Reason.INACTIVE.code
+_FILTER: Final = Reason.FILTER.code
+_SCHEDULE: Final = Reason.SCHEDULE.code
+_LEAD_AGE: Final = Reason.LEAD_AGE.code
+_SOLD_BEFORE: Final = Reason.SOLD_BEFORE.code
+_SHARE_MODE: Final = Reason.SHARE_MODE.code
+_CRM_GATE: Final = Reason.CRM_GATE.code
 
-def _take(left: int, mask: int, reason: Reason, counts: dict[Reason, int]) -> int:
+
+def _take(left: int, mask: int, code: str, counts: dict[str, int]) -> int:
     """Take a reason's campaigns from those left, and count them."""
     taken = left & mask
     if taken:
-        counts[reason] = counts.get(reason, 0) + taken.bit_count()
+        counts[code] = counts.get(code, 0) + taken.bit_count()
         return left ^ taken
     return left
 

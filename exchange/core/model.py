@@ -162,13 +162,20 @@ class Ping(Struct, frozen=True, kw_only=True):
 
 
 class Ranked(Struct, frozen=True, kw_only=True):
-    """A company in line for a lead: what its bid was worth at the ping, in cents."""
+    """A company in line for a lead: what its bid was worth at the ping, in cents.
+
+    ``rejected`` over ``assigned`` is the exact overall rate the price was rectified by, and
+    ``first_look`` marks the round among qualified companies where the lead is premium.
+    """
 
     campaign_id: CampaignId
     company_id: CompanyId
     base_cents: int
     rectified_cents: int
     charged_cents: int
+    rejected: int = 0
+    assigned: int = 0
+    first_look: bool = False
 
 
 class Offer(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from exchange.core.model import CampaignId, CompanyId, Policy
 from exchange.core.pricing import charge, rectify, seller_price
-from exchange.core.runner import Runner, base_price, highest_price, shares
+from exchange.core.runner import Runner, base_price, shares
 from exchange.core.standing import Standing
 
 
@@ -24,17 +24,18 @@ class Price(Struct, frozen=True):
 
 
 class Quote(Struct, frozen=True, kw_only=True):
-    """A campaign's prices by share count; ``highest_cents`` is at or above each, rectified.
+    """A campaign's prices by share count.
 
-    ``prices`` is None where modifiers make them depend on the lead.
+    ``prices`` is None where modifiers make them depend on the lead; then ``by_base`` has what each
+    base price came to so far.
     """
 
     runner: Runner
     campaign_id: CampaignId
     company_id: CompanyId
     standing: Standing
-    highest_cents: int
     prices: dict[int, Price] | None
+    by_base: dict[int, Price]
 
 
 def quote_for(runner: Runner, standing: Standing, policy: Policy) -> Quote:
@@ -51,8 +52,8 @@ def quote_for(runner: Runner, standing: Standing, policy: Policy) -> Quote:
         campaign_id=runner.campaign.campaign_id,
         company_id=runner.campaign.company_id,
         standing=standing,
-        highest_cents=rectify(highest_price(runner), standing),
         prices=prices,
+        by_base={},
     )
 
 
@@ -61,7 +62,12 @@ def price_of(quote: Quote, attributes: Struct, share: int, policy: Policy) -> Pr
     if quote.prices is not None:
         return quote.prices.get(share)
     base = base_price(quote.runner, attributes, share)
-    return None if base is None else reckon(base, quote.standing, policy)
+    if base is None:
+        return None
+    price = quote.by_base.get(base)
+    if price is None:
+        price = quote.by_base[base] = reckon(base, quote.standing, policy)
+    return price
 
 
 def reckon(base_cents: int, standing: Standing, policy: Policy) -> Price:

@@ -1,40 +1,46 @@
 """The auction over many campaigns: only those that could matter are priced.
 
-Campaigns are walked in the order of their highest possible price. Rectifying only lowers a price,
-so once enough companies hold more than the next campaigns could bid, nobody behind can matter.
-Comes to the same award as `auction.decide`; what it leaves out is the story of who was far from
-winning: they are counted as outbid. Source: rules §7.
+Campaigns are walked in the order of the highest price they could be worth. Once enough companies
+hold more than that, nobody behind can matter. Comes to the same award as `auction.decide`; what it
+leaves out is the story of who was far from winning: they are counted as outbid. Source: rules §7.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from fractions import Fraction
+from typing import Final
 
-from exchange.core.auction import BidEntry, Candidate, Decision, Drawer, explain, hold, is_premium
+from exchange.core.auction import Award, Candidate, Decision, Drawer, is_premium
 from exchange.core.market import Market
 from exchange.core.masks import slots_of
 from exchange.core.matching import why_no_room
-from exchange.core.model import CompanyId, Ping
+from exchange.core.model import CompanyId, Ping, Ranked
 from exchange.core.quote import Price, Quote, price_of
 from exchange.core.reasons import Reason
+from exchange.core.shelf import WORD
 from exchange.core.standing import Verdict
+
+MOST_FALLEN: Final = 50
+"""Campaigns below floor or minimum, or without room, a receipt tells of; the others are counted."""
+
+_OUTBID: Final = Reason.OUTBID.code
+
+Entrant = tuple[int, int, Price]
+"""A price that stands at one share count: minus its rectified cents, the slot, and all of it."""
 
 
 def race(market: Market, ping: Ping, now: datetime, draw_key: bytes) -> Decision:
-    """Hold the auction for a ping; the receipt tells of the contenders and counts the rest."""
+    """Hold the auction for a ping; the receipt tells of those in line and counts the rest."""
     return _Race(market, ping, now, draw_key).run()
-
-
-def _highest(quoted: tuple[Quote, int]) -> int:
-    return quoted[0].highest_cents
 
 
 class _Race:
     """One ping's way through the index."""
 
     __slots__ = (
-        "_bids", "_deep", "_drawer", "_fallen", "_floor", "_index", "_market", "_now", "_ping",
-        "_policy", "_premium", "_seen",
+        "_deep", "_draw_key", "_fallen", "_floor", "_index", "_market", "_now", "_ping", "_policy",
+        "_premium", "_told",
     )  # fmt: skip
 
     def __init__(self, market: Market, ping: Ping, now: datetime, draw_key: bytes) -> None:
@@ -42,128 +48,200 @@ class _Race:
         self._policy = market.policy
         self._ping = ping
         self._now = now
+        self._draw_key = draw_key
         self._index = market.indexes[ping.vertical]
-        self._floor = market.verticals[ping.vertical].floor_cents
-        self._drawer = Drawer(draw_key, ping.ping_id)
-        self._premium = is_premium(market, ping)
+        self._floor = max(market.verticals[ping.vertical].floor_cents, 1)
+        self._premium = ping.vertical in market.premium and is_premium(market, ping)
         self._deep = ping.max_buyers + market.policy.max_ranks
-        self._bids: list[BidEntry] = []
-        self._fallen: list[Candidate] = []
-        self._seen: dict[int, list[BidEntry]] = {}
+        self._fallen: dict[int, Reason | None] = {}
+        self._told: list[Candidate] = []
 
     def run(self) -> Decision:
         index = self._index
         gated = index.gate(self._ping, self._now)
-        counts = gated.counts
-        # A campaign short of room may not be able to bid at all, however far from winning it is.
-        for slot in slots_of(gated.mask & index.tight):
-            self._enter(slot, index.quote(slot))
-        # The first look is a round of its own; the others only stand behind it.
-        first = gated.mask & index.qualified if self._premium else gated.mask
-        self._walk(first)
-        award = hold(self._bids, self._ping.max_buyers)
-        filled = award.winners and len(award.ranks) >= award.winners + self._policy.max_ranks
-        if first != gated.mask and not filled:
-            self._walk(gated.mask ^ first)
-            award = hold(self._bids, self._ping.max_buyers)
-        for lost in self._fallen:
-            if lost.reason is not None:
-                counts[lost.reason] = counts.get(lost.reason, 0) + 1
-        outbid = gated.mask.bit_count() - len(self._fallen) - award.winners
+        mask, counts = gated.mask, gated.counts
+        if tight := mask & index.tight:
+            # A campaign short of room may not be able to bid at all, however far from winning.
+            for slot in slots_of(tight):
+                self._look(slot)
+        award = self._award(mask)
+        outbid = mask.bit_count() - award.winners
+        for reason in self._fallen.values():
+            if reason is not None:
+                counts[reason.code] = counts.get(reason.code, 0) + 1
+                outbid -= 1
         if outbid > 0:
-            counts[Reason.OUTBID] = counts.get(Reason.OUTBID, 0) + outbid
+            counts[_OUTBID] = outbid
         return Decision(
             award=award,
-            candidates=(*explain(self._bids, award, self._market), *self._fallen),
-            reasons={reason.code: count for reason, count in counts.items()},
+            candidates=tuple(self._told),
+            reasons=counts,
             premium=self._premium,
         )
 
-    def _walk(self, mask: int) -> None:
-        """Price every campaign of a round that could be among the winners or those in line."""
-        for share in range(1, self._ping.max_buyers + 1):
-            if entrants := mask & self._index.taking(share):
-                self._walk_share(entrants, share)
+    def _award(self, mask: int) -> Award:
+        """The award; where the lead is premium, qualified companies have a round of their own."""
+        if not self._premium:
+            return self._best(mask)
+        first = mask & self._index.qualified
+        award = self._best(first)
+        rest = mask ^ first
+        if not award.winners:
+            return self._best(rest)
+        in_line = {bid.company_id for bid in award.ranks}
+        wanted = award.winners + self._policy.max_ranks
+        if len(award.ranks) >= wanted:
+            return award
+        # Those of one company in both rounds take up room here, and are left out below.
+        behind = self._bids(self._walk(rest, award.share, wanted + len(in_line)))
+        others = [bid for bid in behind if bid.company_id not in in_line]
+        return Award(
+            share=award.share,
+            winners=award.winners,
+            ranks=(*award.ranks, *others[: wanted - len(award.ranks)]),
+        )
 
-    def _walk_share(self, mask: int, share: int) -> None:
-        """Walk the campaigns that take a share count until no more of them can matter.
+    def _best(self, mask: int) -> Award:
+        """The share count whose best prices sum highest (the smaller on ties), and its ranks."""
+        best_total, best = -1, Award(share=1, winners=0, ranks=())
+        for share in range(1, self._ping.max_buyers + 1):
+            entrants = self._walk(mask, share, self._deep)
+            if not entrants:
+                continue
+            ranks = self._bids(entrants)
+            total = sum(bid.rectified_cents for bid in ranks[:share])
+            if total > best_total:
+                winners = min(share, len(ranks))
+                line = ranks[: winners + self._policy.max_ranks]
+                best_total, best = total, Award(share=share, winners=winners, ranks=tuple(line))
+        return best
+
+    def _walk(self, mask: int, share: int, deep: int) -> list[Entrant]:
+        """The prices at one share count that could be among the best ``deep`` companies'.
 
         ``least`` is what a bid must reach: the last place of those needed. An equal one is still
         looked at, as the rate and the draw may put it before.
         """
+        index = self._index
+        entrants: list[Entrant] = []
+        mask &= index.taking(share)
+        if not mask:
+            return entrants
+        quotes, top_of = index.quotes, index.tops.__getitem__
+        floor, min_price, tight = self._floor, self._ping.min_price_cents, index.tight
+        words = index.shelf.words(mask)
         held: dict[CompanyId, int] = {}
         least = 0
-        quote_at, seen = self._index.quote, self._seen
-        for bound_cents, slots in self._index.shelf.walk(mask):
-            if bound_cents < least:
-                return
-            # Dearest first, so that few are priced before it is known what a bid must reach.
-            quotes = [(quote_at(slot), slot) for slot in slots]
-            if len(quotes) > 1:
-                quotes.sort(key=_highest, reverse=True)
-            for quote, slot in quotes:
-                if quote.highest_cents < least:
-                    break
-                bids = seen.get(slot)
-                if bids is None:
-                    bids = self._enter(slot, quote)
-                for bid in bids:
-                    if bid.share == share and bid.rectified_cents > held.get(bid.company_id, -1):
-                        held[bid.company_id] = bid.rectified_cents
-                        if len(held) >= self._deep:
-                            least = sorted(held.values())[-self._deep]
-
-    def _enter(self, slot: int, quote: Quote) -> list[BidEntry]:
-        """Price a campaign at every share count: its bids, or one word on why it has none."""
-        known = self._seen.get(slot)
-        if known is not None:
-            return known
-        bids: list[BidEntry] = []
-        lost: Candidate | None = None
-        no_room: Candidate | None = None
-        tight = self._index.tight >> slot & 1
-        for share in range(1, self._ping.max_buyers + 1):
-            price = price_of(quote, self._ping.attributes, share, self._policy)
-            if price is None:
+        for block in index.shelf.order:
+            if block.bound_cents < least:
+                break
+            bits = words[block.number]
+            if not bits:
                 continue
-            if tight and (reason := self._why_no_room(quote, price)) is not None:
-                no_room = no_room or Candidate(
+            slots = []
+            before = block.number * WORD - 1
+            while bits:
+                lowest = bits & -bits
+                slots.append(before + lowest.bit_length())
+                bits ^= lowest
+            # Dearest first, so that few are priced before it is known what a bid must reach.
+            slots.sort(key=top_of, reverse=True)
+            for slot in slots:
+                if top_of(slot) < least:
+                    break
+                quote = quotes[slot] or index.quote(slot)
+                prices = quote.prices
+                price = prices.get(share) if prices is not None else self._price(quote, share)
+                if price is None:
+                    continue
+                rectified = price.rectified_cents
+                if rectified < floor or price.seller_cents < min_price:
+                    self._look(slot)
+                    continue
+                if rectified < least or (tight >> slot & 1 and self._no_room(quote, price)):
+                    continue
+                entrants.append((-rectified, slot, price))
+                if rectified > held.get(quote.company_id, -1):
+                    held[quote.company_id] = rectified
+                    if len(held) >= deep:
+                        least = sorted(held.values())[-deep]
+        return entrants
+
+    def _bids(self, entrants: list[Entrant]) -> list[Ranked]:
+        """Entrants as bids in their order, of each company its best."""
+        if len(entrants) > 1:
+            entrants.sort()
+            if len({entrant[0] for entrant in entrants}) != len(entrants):
+                entrants.sort(key=self._order)
+        bids: list[Ranked] = []
+        companies: set[CompanyId] = set()
+        for _, slot, price in entrants:
+            quote = self._index.quote(slot)
+            company_id, standing = quote.company_id, quote.standing
+            if company_id in companies:
+                continue
+            companies.add(company_id)
+            bids.append(
+                Ranked(
                     campaign_id=quote.campaign_id,
-                    company_id=quote.company_id,
-                    outcome="no_bid",
-                    reason=reason,
+                    company_id=company_id,
+                    base_cents=price.base_cents,
+                    rectified_cents=price.rectified_cents,
+                    charged_cents=price.charged_cents,
+                    rejected=standing.rejected,
+                    assigned=standing.assigned,
+                    first_look=self._premium and standing.verdict is Verdict.QUALIFIED,
                 )
-            elif price.rectified_cents < self._floor or price.rectified_cents == 0:
-                lost = lost or self._lost(quote, price, share, Reason.BELOW_FLOOR)
-            elif price.seller_cents < self._ping.min_price_cents:
-                lost = lost or self._lost(quote, price, share, Reason.BELOW_MIN_PRICE)
-            else:
-                bids.append(self._bid(quote, price, share))
-        self._seen[slot] = bids
-        self._bids.extend(bids)
-        if not bids and (fallen := lost or no_room):
-            self._fallen.append(fallen)
+            )
+            if len(bids) == self._deep:
+                break
         return bids
 
-    def _why_no_room(self, quote: Quote, price: Price) -> Reason | None:
+    def _order(self, entrant: Entrant) -> tuple[int, Fraction, int, str]:
+        """What settles equal prices: the lower rate, the draw, and at last the id."""
+        quote = self._index.quote(entrant[1])
+        drawn = Drawer(self._draw_key, self._ping.ping_id).draw(quote.campaign_id)
+        return entrant[0], quote.standing.overall_rate, drawn, quote.campaign_id
+
+    def _price(self, quote: Quote, share: int) -> Price | None:
+        return price_of(quote, self._ping.attributes, share, self._policy)
+
+    def _no_room(self, quote: Quote, price: Price) -> Reason | None:
         company = self._market.companies[quote.company_id]
         return why_no_room(quote.runner.campaign, company, self._now, price.charged_cents)
 
-    def _bid(self, quote: Quote, price: Price, share: int) -> BidEntry:
-        standing = quote.standing
-        return BidEntry(
-            campaign_id=quote.campaign_id,
-            company_id=quote.company_id,
-            share=share,
-            base_cents=price.base_cents,
-            rectified_cents=price.rectified_cents,
-            charged_cents=price.charged_cents,
-            overall_rate=standing.overall_rate,
-            draw=self._drawer.draw(quote.campaign_id),
-            first_look=self._premium and standing.verdict is Verdict.QUALIFIED,
-        )
+    def _look(self, slot: int) -> None:
+        """Note why a campaign has no price that stands at any share count, if it has none.
 
-    def _lost(self, quote: Quote, price: Price, share: int, reason: Reason) -> Candidate:
+        Of several faults the first is told, one of a price that was bid before one of no room.
+        """
+        if slot in self._fallen:
+            return
+        quote = self._index.quote(slot)
+        lost: tuple[Reason, Price, int] | None = None
+        no_room: Reason | None = None
+        tight = self._index.tight >> slot & 1
+        for share in range(1, self._ping.max_buyers + 1):
+            price = self._price(quote, share)
+            if price is None:
+                continue
+            if tight and (reason := self._no_room(quote, price)) is not None:
+                no_room = no_room or reason
+            elif price.rectified_cents < self._floor:
+                lost = lost or (Reason.BELOW_FLOOR, price, share)
+            elif price.seller_cents < self._ping.min_price_cents:
+                lost = lost or (Reason.BELOW_MIN_PRICE, price, share)
+            else:
+                self._fallen[slot] = None
+                return
+        self._fallen[slot] = no_room if lost is None else lost[0]
+        if len(self._told) < MOST_FALLEN:
+            if lost is not None:
+                self._told.append(self._lost(quote, *lost))
+            elif no_room is not None:
+                self._told.append(_no_bid(quote, no_room))
+
+    def _lost(self, quote: Quote, reason: Reason, price: Price, share: int) -> Candidate:
         standing = quote.standing
         return Candidate(
             campaign_id=quote.campaign_id,
@@ -176,6 +254,15 @@ class _Race:
             assigned=standing.assigned,
             rectified_cents=price.rectified_cents,
             charged_cents=price.charged_cents,
-            draw=self._drawer.draw(quote.campaign_id),
+            draw=Drawer(self._draw_key, self._ping.ping_id).draw(quote.campaign_id),
             first_look=self._premium and standing.verdict is Verdict.QUALIFIED,
         )
+
+
+def _no_bid(quote: Quote, reason: Reason) -> Candidate:
+    return Candidate(
+        campaign_id=quote.campaign_id,
+        company_id=quote.company_id,
+        outcome="no_bid",
+        reason=reason,
+    )

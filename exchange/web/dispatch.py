@@ -1,0 +1,204 @@
+"""From a request to its answer: the route, the caller, the body, the handler, and every fault.
+
+Knows requests only as `Incoming`: which of the two ways in they came (see `lane`) is the server's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Final, Protocol
+
+from msgspec import Struct
+from uuid_utils import uuid7
+
+from exchange.flow.faults import Fault, NotFound, Unavailable
+from exchange.web.auth import authenticate, authorise
+from exchange.web.bodies import is_form
+from exchange.web.calls import Call, Log, Reply, Site
+from exchange.web.metrics import Metrics
+from exchange.web.problems import (
+    PROBLEM_TYPE,
+    WireFault,
+    WrongMedia,
+    WrongMethod,
+    describe,
+    describe_incident,
+    headers_of,
+    status_of,
+)
+from exchange.web.routes import ROUTES, Route, Table
+from exchange.web.wire import JSON
+
+JSON_TYPE: Final = "application/json"
+_NONE: Final[Mapping[str, str]] = {}
+_UNKNOWN: Final = "unknown"
+
+
+class Said(Struct, frozen=True):
+    """An answer before it is bytes. ``closes``: nothing more can be read on its connection."""
+
+    status: int
+    body: bytes = b""
+    content_type: str | None = JSON_TYPE
+    headers: Mapping[str, str] = _NONE
+    closes: bool = False
+
+
+class Incoming(Protocol):
+    """A request, its body not yet read."""
+
+    @property
+    def method(self) -> str:
+        """The method, in capitals."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """The path, decoded, without its query."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, whatever their case."""
+        ...
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The query's parameters."""
+        ...
+
+    async def read(self, max_bytes: int, timeout_s: float) -> bytes:
+        """The whole body. Raises TooLarge, TooSlow or Malformed."""
+        ...
+
+
+class Dispatcher:
+    """Answers requests, and knows how many are open."""
+
+    def __init__(self, site: Site, metrics: Metrics, log: Log) -> None:
+        self.site = site
+        self.open = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._table = Table(ROUTES)
+        self._metrics = metrics
+        self._log = log
+        self._selling: dict[str, int] = {}
+
+    async def answer(self, request: Incoming, route: Route | None = None) -> Said:
+        """Answer one request, whatever happens: the boundary of its task.
+
+        ``route`` is the request's, where it is known already and its path has no parameters.
+        """
+        started = perf_counter()
+        if not self.open:
+            self.idle.clear()
+        self.open += 1
+        self._metrics.in_flight += 1
+        label = _UNKNOWN if route is None else route.label
+        try:
+            params = _NONE
+            if route is None:
+                methods, params = self._find(request)
+                route = _choose(methods, request.method)
+                label = route.label
+            said = await self._answer(request, route, params)
+        except Fault as fault:
+            said = refuse(fault)
+        except Exception as error:
+            said = self._fail(error, label)
+        finally:
+            self.open -= 1
+            if not self.open:
+                self.idle.set()
+            self._metrics.in_flight -= 1
+        self._metrics.count_request(label, said.status, perf_counter() - started)
+        return said
+
+    def room(self, route: Route) -> Unavailable | None:
+        """Why a ping or post is not taken now, if it is not."""
+        if self.site.draining:
+            return Unavailable("This worker is stopping; try again.")
+        limits = self.site.limits
+        most = limits.max_posts if route.keyed else limits.max_pings
+        if self._selling.get(route.label, 0) >= most:
+            return Unavailable("Too many pings and posts are open; try again.")
+        return None
+
+    def shed(self, route: Route, full: Unavailable) -> Said:
+        """Refuse a ping or post for want of room."""
+        said = refuse(full)
+        self._metrics.count_request(route.label, said.status, 0.0)
+        return said
+
+    def _find(self, request: Incoming) -> tuple[dict[str, Route], dict[str, str]]:
+        found = self._table.find(request.path)
+        if found is None:
+            raise NotFound("There is nothing at this path.")
+        return found
+
+    async def _answer(self, request: Incoming, route: Route, params: Mapping[str, str]) -> Said:
+        site, headers, caller = self.site, request.headers, None
+        if route.roles:
+            caller = await authenticate(headers, site.doors.registry)
+            authorise(caller, route.roles, sells=route.sells)
+        if route.sells and (full := self.room(route)) is not None:
+            raise full
+        body, form = b"", False
+        if route.body is not None:
+            limits = site.limits
+            body = await request.read(limits.max_body_bytes, limits.body_timeout_s)
+            form = is_form(headers, body)
+            if form and not route.forms:
+                raise WrongMedia("This call takes application/json only.")
+        query = request.query if route.listed else _NONE
+        call = Call(site, caller, params, headers, query, body, form)
+        if not route.sells:
+            return _respond(await route.handler(call), route.status)
+        label = route.label
+        self._selling[label] = self._selling.get(label, 0) + 1
+        try:
+            return _respond(await route.handler(call), route.status)
+        finally:
+            self._selling[label] -= 1
+
+    def _fail(self, error: Exception, label: str) -> Said:
+        """Answer an unexpected failure. The log has its place, never what it was about."""
+        incident = str(uuid7())
+        self._metrics.count_incident(label)
+        self._log.error(
+            "request failed",
+            incident=incident,
+            route=label,
+            error=type(error).__name__,
+            where="".join(traceback.format_tb(error.__traceback__)),
+        )
+        return Said(500, describe_incident(incident), PROBLEM_TYPE)
+
+
+def refuse(fault: Fault) -> Said:
+    """The answer that tells a fault."""
+    status = status_of(fault)
+    # What is left of such a body on its connection is not the next request.
+    closes = isinstance(fault, WireFault) and status in (408, 413)
+    return Said(status, describe(fault), PROBLEM_TYPE, headers_of(fault), closes)
+
+
+def _choose(methods: Mapping[str, Route], method: str) -> Route:
+    route = methods.get("GET" if method == "HEAD" else method)
+    if route is None:
+        allowed = sorted(methods) + (["HEAD"] if "GET" in methods else [])
+        message = f"This path takes {', '.join(allowed)}."
+        raise WrongMethod(message, allow=", ".join(allowed))
+    return route
+
+
+def _respond(answer: object, status: int) -> Said:
+    if isinstance(answer, Reply):
+        return Said(answer.status, answer.body, answer.content_type)
+    if answer is None:
+        return Said(204, content_type=None)
+    return Said(status, JSON.encode(answer))
