@@ -269,13 +269,12 @@ def explain(bids: Sequence[BidEntry], award: Award) -> list[Candidate]:
 
 def in_line(award: Award, max_ranks: int) -> tuple[Ranked, ...]:
     """The companies an offer remembers, winners first, at most ``max_ranks`` beyond them."""
-    return tuple(map(_plain, award.ranks[: award.winners + max_ranks]))
+    line = award.ranks[: award.winners + max_ranks]
+    # A bid has more, which only the auction needs.
+    return line if line and type(line[0]) is Ranked else tuple(map(_plain, line))
 
 
 def _plain(bid: Ranked) -> Ranked:
-    """A bid without what only the auction needs of it."""
-    if type(bid) is Ranked:
-        return bid
     return Ranked(**{name: getattr(bid, name) for name in Ranked.__struct_fields__})
 
 

@@ -13,6 +13,7 @@ MAX_CENTS: Final = 100_000_000_00
 """The largest amount taken from outside, one hundred million dollars: keeps sums inside 64 bits."""
 
 _CENT: Final = Decimal("0.01")
+_MAX_DOLLARS: Final = Decimal(MAX_CENTS // 100)
 
 _PLAIN: Final = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})")
 """An amount in a string: no spaces, exponents, separators or digits of other scripts."""
@@ -32,6 +33,10 @@ def parse_cents(value: Decimal | int | str) -> int:
     most two decimals. Raises MoneyError otherwise (NaN, infinities and floats included).
     """
     amount = _read(value, "12.50")
+    if amount.is_finite() and _CENT <= amount <= _MAX_DOLLARS:
+        dollars, parts = amount.as_integer_ratio()
+        if 100 % parts == 0:
+            return dollars * (100 // parts)
     if not amount.is_finite():
         raise MoneyError("must be a finite amount in dollars")
     if amount < 0 or (amount.is_zero() and amount.is_signed()):

@@ -181,6 +181,11 @@ def attribute_values(attributes: Struct) -> dict[str, AttributeValue]:
     return {name: value for name, value in values.items() if value is not UNSET}
 
 
+def looks_like_contact(text: str) -> bool:
+    """Whether a text looks like a phone number or an email address."""
+    return _LOOKS_LIKE_CONTACT.search(text) is not None
+
+
 def find_contact_data(values: dict[str, str]) -> str | None:
     """The name of the first text that looks like a phone number or an email address, or None."""
-    return next((name for name, value in values.items() if _LOOKS_LIKE_CONTACT.search(value)), None)
+    return next((name for name, value in values.items() if looks_like_contact(value)), None)

@@ -6,6 +6,7 @@ Source: rules §3.1 (attributes valid, no contact data in clear).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote
 
@@ -13,7 +14,12 @@ import msgspec
 from msgspec import UNSET, Raw, Struct
 
 from exchange.core.reasons import Reason
-from exchange.core.verticals import CONTACT_FIELDS, Vertical, find_contact_data
+from exchange.core.verticals import (
+    CONTACT_FIELDS,
+    Vertical,
+    find_contact_data,
+    looks_like_contact,
+)
 from exchange.flow.faults import Invalid
 from exchange.web.bodies import decode
 from exchange.web.wire import LARGEST_INTEGER
@@ -66,8 +72,13 @@ class AttributesReader:
         return attributes
 
 
-def refuse_contact_data(texts: dict[str, str], prefix: str) -> None:
+def refuse_contact_data(texts: Mapping[str, str], prefix: str) -> None:
     """Raise Invalid where a text looks like a phone number or an email address, encoded or not."""
+    for text in texts.values():
+        if "%" in text or looks_like_contact(text):
+            break
+    else:
+        return
     texts = {name: unquote(text) for name, text in texts.items()}
     while name := find_contact_data(texts):
         if not _HARMLESS.fullmatch(texts[name].strip()):

@@ -55,15 +55,9 @@ def read_ping(call: Call, now: datetime) -> Ping:
         raise refuse_contact_fields(fault) from None
     if body.source:
         refuse_contact_data(body.source, "source")
-        refuse_contact_data({name: name for name in body.source}, "source")
+        refuse_contact_data(dict(zip(body.source, body.source, strict=True)), "source")
     if body.consent:
-        refuse_contact_data(
-            {name: text for name, text in body.consent.items() if not _is_url(text)}, "consent"
-        )
-        for name, text in body.consent.items():
-            # A certificate's address is full of digits; an email address in it is no accident.
-            if "@" in unquote(text):
-                raise contact_in_clear(f"consent.{name}")
+        _check_consent(body.consent)
     hashes = key_hashes(_hashes(body.contact_hashes), site.limits.hash_key)
     return Ping(
         ping_id=PingId(str(uuid7())),
@@ -84,16 +78,21 @@ def read_ping(call: Call, now: datetime) -> Ping:
     )
 
 
+def _check_consent(consent: dict[str, str]) -> None:
+    for name, text in consent.items():
+        if not text.startswith(("https://", "http://")):
+            refuse_contact_data({name: text}, "consent")
+        # A certificate's address is full of digits; an email address in it is no accident.
+        elif "@" in text or ("%" in text and "@" in unquote(text)):
+            raise contact_in_clear(f"consent.{name}")
+
+
 def _decode(call: Call) -> PingBody:
     if not call.is_form:
         return call.read(PingBody)
     text = to_json(call.body, _OWN_FIELDS, call.site.attribute_kinds)
     check_text(text, call.site.limits.max_json_depth)
     return decode(decoder_of(PingBody, strict=False), text)
-
-
-def _is_url(text: str) -> bool:
-    return text.startswith(("https://", "http://"))
 
 
 def _hashes(given: ContactHashes) -> dict[str, str]:
