@@ -23,7 +23,7 @@ from exchange.core.verticals import Vertical
 from exchange.flow.announce import Announcer
 from exchange.flow.faults import Unavailable
 from exchange.flow.follow import Following
-from exchange.flow.ping import Pinging, PingTerms
+from exchange.flow.ping import Pinging, PingTerms, tell_line
 from exchange.flow.ports import Answer, Clock, Parcel, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.post import Posting
 from exchange.flow.reject import Rejecting
@@ -246,7 +246,8 @@ class Exchange:
 
     async def receipt(self, ping_id: PingId) -> Receipt | None:
         """The receipt of a ping."""
-        return await self.receipts.get(ping_id)
+        receipt = await self.receipts.get(ping_id)
+        return None if receipt is None else tell_line(receipt, self._secrets.draw_key)
 
     async def standing(self, company_id: CompanyId) -> Standing | None:
         """A company's standing now, from the books."""

@@ -10,17 +10,20 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from fractions import Fraction
 from hashlib import blake2b
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
 from exchange.core.market import Market
 from exchange.core.matching import why_no_room, why_not
-from exchange.core.model import CampaignId, CompanyId, Offer, Ping, PingId, Ranked
+from exchange.core.model import Campaign, CampaignId, CompanyId, Offer, Ping, PingId, Ranked
 from exchange.core.pricing import charge, rectify, seller_price
 from exchange.core.reasons import Reason
+from exchange.core.remote import Hearing
 from exchange.core.runner import Runner, base_price
 from exchange.core.standing import Verdict
+
+NOTHING_HEARD: Final[Hearing] = {}
 
 Outcome = Literal["won", "lost", "no_bid"]
 
@@ -78,8 +81,13 @@ class Decision(Struct, frozen=True, kw_only=True):
     premium: bool
 
 
-def decide(market: Market, ping: Ping, now: datetime, draw_key: bytes) -> Decision:
-    """Hold the auction for a ping over a market. ``draw_key`` (16–64 bytes) seeds fair ties."""
+def decide(
+    market: Market, ping: Ping, now: datetime, draw_key: bytes, heard: Hearing = NOTHING_HEARD
+) -> Decision:
+    """Hold the auction for a ping over a market. ``draw_key`` (16–64 bytes) seeds fair ties.
+
+    ``heard`` is what companies' own bidders said.
+    """
     premium = is_premium(market, ping)
     drawer = Drawer(draw_key, ping.ping_id)
     bids: list[BidEntry] = []
@@ -91,7 +99,7 @@ def decide(market: Market, ping: Ping, now: datetime, draw_key: bytes) -> Decisi
         if reason is not None:
             refused.append(_no_bid(runner, reason))
             continue
-        entries, lost = price(runner, market, ping, now, drawer, premium)
+        entries, lost = price(runner, market, ping, now, drawer, premium, heard)
         bids.extend(entries)
         if not entries and lost is not None:
             refused.append(lost)
@@ -173,11 +181,18 @@ def is_premium(market: Market, ping: Ping) -> bool:
 
 
 def price(
-    runner: Runner, market: Market, ping: Ping, now: datetime, drawer: Drawer, premium: bool
+    runner: Runner,
+    market: Market,
+    ping: Ping,
+    now: datetime,
+    drawer: Drawer,
+    premium: bool,
+    heard: Hearing,
 ) -> tuple[list[BidEntry], Candidate | None]:
     """A campaign's bids at every share count it may take, or why none of its prices stands.
 
-    Of several faults the first is told, one of a price that was bid before one of no room.
+    Of several faults the first is told, one of a price that was bid before one of no room, and
+    last why the company's own bidder named no price.
     """
     campaign, policy = runner.campaign, market.policy
     standing = market.standings[campaign.company_id]
@@ -187,8 +202,15 @@ def price(
     entries: list[BidEntry] = []
     lost: Candidate | None = None
     no_room: Candidate | None = None
+    silent: Candidate | None = None
     for share in range(1, ping.max_buyers + 1):
-        base = base_price(runner, ping.attributes, share)
+        token = None
+        if campaign.bid.remote is None:
+            base = base_price(runner, ping.attributes, share)
+        else:
+            base, token, reason = ask_heard(campaign, share, heard)
+            if reason is not None:
+                silent = silent or _no_bid(runner, reason)
         if base is None:
             continue
         rectified = rectify(base, standing)
@@ -205,6 +227,7 @@ def price(
             overall_rate=standing.overall_rate,
             draw=drawn,
             first_look=premium and standing.verdict is Verdict.QUALIFIED,
+            token=token,
         )
         reason = why_no_room(campaign, company, now, charged)
         if reason is not None:
@@ -215,7 +238,25 @@ def price(
             lost = lost or _lost(entry, Reason.BELOW_MIN_PRICE)
         else:
             entries.append(entry)
-    return entries, lost or no_room
+    return entries, lost or no_room or silent
+
+
+def ask_heard(
+    campaign: Campaign, share: int, heard: Hearing
+) -> tuple[int | None, str | None, Reason | None]:
+    """What a campaign's own bidder named at a share count: price in cents and token, or why not.
+
+    One that was not asked (it came to the market meanwhile, say) had no time to answer.
+    """
+    remote = campaign.bid.remote
+    if remote is None or share not in remote.shares:
+        return None, None, None
+    said = heard.get((campaign.campaign_id, share))
+    if said is None:
+        return None, None, Reason.BIDDER_NO_TIME
+    if said.reason is not None or said.cents is None:
+        return None, None, said.reason or Reason.BIDDER_DECLINED
+    return said.cents, said.token, None
 
 
 def _no_bid(runner: Runner, reason: Reason) -> Candidate:

@@ -64,6 +64,7 @@ class VerticalIndex:
         self._inactive = 0
         self.excluded = 0
         self.qualified = 0
+        self.remote = 0
         self._schedules: dict[Schedule, int] = {}
         self._closed = 0
         self._closed_is_stale = False
@@ -203,6 +204,8 @@ class VerticalIndex:
             self._closed_is_stale = True
         if not campaign.active:
             self._paused |= bit
+        if campaign.bid.remote is not None:
+            self.remote |= bit
         if campaign.caps:
             self._capped |= bit
             self._stale_room |= bit
@@ -231,6 +234,7 @@ class VerticalIndex:
         self.tight &= keep
         self.excluded &= keep
         self.qualified &= keep
+        self.remote &= keep
         self._capped &= keep
         self._prepaid &= keep
         self._stale_room &= keep

@@ -11,6 +11,8 @@ from typing import Literal, NewType
 
 from msgspec import Raw, Struct
 
+from exchange.core.remote import Remote
+
 SellerId = NewType("SellerId", str)
 CompanyId = NewType("CompanyId", str)
 CampaignId = NewType("CampaignId", str)
@@ -76,11 +78,15 @@ class Modifier(Struct, frozen=True, kw_only=True):
 
 
 class Bid(Struct, frozen=True, kw_only=True):
-    """A campaign's price list: an exclusive price, and a price for each share count it accepts."""
+    """A campaign's price list: an exclusive price, and a price for each share count it accepts.
+
+    With ``remote`` there is no list: the company's own bidder names the price of each ping.
+    """
 
     exclusive_cents: int | None = None
     shared_cents: dict[int, int] = {}
     modifiers: tuple[Modifier, ...] = ()
+    remote: Remote | None = None
 
 
 class Cap(Struct, frozen=True, kw_only=True):
@@ -161,11 +167,12 @@ class Ping(Struct, frozen=True, kw_only=True):
     test: bool = False
 
 
-class Ranked(Struct, frozen=True, kw_only=True):
+class Ranked(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A company in line for a lead: what its bid was worth at the ping, in cents.
 
     ``rejected`` over ``assigned`` is the exact overall rate the price was rectified by, and
-    ``first_look`` marks the round among qualified companies where the lead is premium.
+    ``first_look`` marks the round among qualified companies where the lead is premium. ``token``
+    is what the company's own bidder said with its bid; it goes back to it with the lead.
     """
 
     campaign_id: CampaignId
@@ -176,6 +183,7 @@ class Ranked(Struct, frozen=True, kw_only=True):
     rejected: int = 0
     assigned: int = 0
     first_look: bool = False
+    token: str | None = None
 
 
 class Offer(Struct, frozen=True, kw_only=True):

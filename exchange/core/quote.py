@@ -6,6 +6,8 @@ Source: rules §6.
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 from exchange.core.model import CampaignId, CompanyId, Policy
@@ -13,8 +15,11 @@ from exchange.core.pricing import charge, rectify, seller_price
 from exchange.core.runner import Runner, base_price, shares
 from exchange.core.standing import Standing
 
+REMEMBERED_PRICES: Final = 64
+"""Base prices of one campaign of which it is remembered what they came to."""
 
-class Price(Struct, frozen=True):
+
+class Price(Struct, frozen=True, gc=False):
     """One price of a campaign through its whole reckoning, in cents."""
 
     base_cents: int
@@ -35,13 +40,14 @@ class Quote(Struct, frozen=True, kw_only=True):
     company_id: CompanyId
     standing: Standing
     prices: dict[int, Price] | None
+    is_remote: bool
     by_base: dict[int, Price]
 
 
 def quote_for(runner: Runner, standing: Standing, policy: Policy) -> Quote:
     """Reckon a campaign's prices under a standing."""
     prices = None
-    if not runner.modifiers:
+    if not runner.modifiers and runner.campaign.bid.remote is None:
         prices = {
             share: reckon(base, standing, policy)
             for share in shares(runner.campaign)
@@ -53,6 +59,7 @@ def quote_for(runner: Runner, standing: Standing, policy: Policy) -> Quote:
         company_id=runner.campaign.company_id,
         standing=standing,
         prices=prices,
+        is_remote=runner.campaign.bid.remote is not None,
         by_base={},
     )
 
@@ -62,10 +69,15 @@ def price_of(quote: Quote, attributes: Struct, share: int, policy: Policy) -> Pr
     if quote.prices is not None:
         return quote.prices.get(share)
     base = base_price(quote.runner, attributes, share)
-    if base is None:
-        return None
+    return None if base is None else price_at(quote, base, policy)
+
+
+def price_at(quote: Quote, base: int, policy: Policy) -> Price:
+    """What a base price of a campaign, in cents, comes to under its company's standing."""
     price = quote.by_base.get(base)
     if price is None:
+        if len(quote.by_base) >= REMEMBERED_PRICES:
+            quote.by_base.clear()
         price = quote.by_base[base] = reckon(base, quote.standing, policy)
     return price
 

@@ -11,13 +11,23 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Final
 
-from exchange.core.auction import Award, Candidate, Decision, Drawer, is_premium
+from exchange.core.auction import (
+    NOTHING_HEARD,
+    Award,
+    Candidate,
+    Decision,
+    Drawer,
+    ask_heard,
+    is_premium,
+)
+from exchange.core.index import Gated
 from exchange.core.market import Market
 from exchange.core.masks import slots_of
 from exchange.core.matching import why_no_room
 from exchange.core.model import CompanyId, Ping, Ranked
-from exchange.core.quote import Price, Quote, price_of
+from exchange.core.quote import Price, Quote, price_at, price_of
 from exchange.core.reasons import Reason
+from exchange.core.remote import Hearing
 from exchange.core.shelf import WORD
 from exchange.core.standing import Verdict
 
@@ -30,25 +40,40 @@ Entrant = tuple[int, int, Price]
 """A price that stands at one share count: minus its rectified cents, the slot, and all of it."""
 
 
-def race(market: Market, ping: Ping, now: datetime, draw_key: bytes) -> Decision:
-    """Hold the auction for a ping; the receipt tells of those in line and counts the rest."""
-    return _Race(market, ping, now, draw_key).run()
+def race(
+    market: Market,
+    ping: Ping,
+    now: datetime,
+    draw_key: bytes,
+    heard: Hearing = NOTHING_HEARD,
+    gated: Gated | None = None,
+) -> Decision:
+    """Hold the auction for a ping; the receipt tells of those in line and counts the rest.
+
+    ``heard`` is what companies' own bidders said, ``gated`` who may bid where that is known.
+    """
+    if gated is None:
+        gated = market.indexes[ping.vertical].gate(ping, now)
+    return _Race(market, ping, now, draw_key, heard).run(gated)
 
 
 class _Race:
     """One ping's way through the index."""
 
     __slots__ = (
-        "_deep", "_draw_key", "_fallen", "_floor", "_index", "_market", "_now", "_ping", "_policy",
-        "_premium", "_told",
+        "_deep", "_draw_key", "_fallen", "_floor", "_heard", "_index", "_market", "_now", "_ping",
+        "_policy", "_premium", "_told",
     )  # fmt: skip
 
-    def __init__(self, market: Market, ping: Ping, now: datetime, draw_key: bytes) -> None:
+    def __init__(
+        self, market: Market, ping: Ping, now: datetime, draw_key: bytes, heard: Hearing
+    ) -> None:
         self._market = market
         self._policy = market.policy
         self._ping = ping
         self._now = now
         self._draw_key = draw_key
+        self._heard = heard
         self._index = market.indexes[ping.vertical]
         self._floor = max(market.verticals[ping.vertical].floor_cents, 1)
         self._premium = ping.vertical in market.premium and is_premium(market, ping)
@@ -56,14 +81,12 @@ class _Race:
         self._fallen: dict[int, Reason | None] = {}
         self._told: list[Candidate] = []
 
-    def run(self) -> Decision:
-        index = self._index
-        gated = index.gate(self._ping, self._now)
+    def run(self, gated: Gated) -> Decision:
         mask, counts = gated.mask, gated.counts
-        if tight := mask & index.tight:
-            # A campaign short of room may not be able to bid at all, however far from winning.
-            for slot in slots_of(tight):
-                self._look(slot)
+        # A campaign short of room may not be able to bid at all, however far from winning it is;
+        # and why a bidder that was asked did not bid is always told.
+        for slot in slots_of(mask & (self._index.tight | self._index.remote)):
+            self._look(slot)
         award = self._award(mask)
         outbid = mask.bit_count() - award.winners
         for reason in self._fallen.values():
@@ -93,7 +116,7 @@ class _Race:
         if len(award.ranks) >= wanted:
             return award
         # Those of one company in both rounds take up room here, and are left out below.
-        behind = self._bids(self._walk(rest, award.share, wanted + len(in_line)))
+        behind = self._bids(self._walk(rest, award.share, wanted + len(in_line)), award.share)
         others = [bid for bid in behind if bid.company_id not in in_line]
         return Award(
             share=award.share,
@@ -108,7 +131,7 @@ class _Race:
             entrants = self._walk(mask, share, self._deep)
             if not entrants:
                 continue
-            ranks = self._bids(entrants)
+            ranks = self._bids(entrants, share)
             total = sum(bid.rectified_cents for bid in ranks[:share])
             if total > best_total:
                 winners = min(share, len(ranks))
@@ -167,7 +190,7 @@ class _Race:
                         least = sorted(held.values())[-deep]
         return entrants
 
-    def _bids(self, entrants: list[Entrant]) -> list[Ranked]:
+    def _bids(self, entrants: list[Entrant], share: int) -> list[Ranked]:
         """Entrants as bids in their order, of each company its best."""
         if len(entrants) > 1:
             entrants.sort()
@@ -191,6 +214,7 @@ class _Race:
                     rejected=standing.rejected,
                     assigned=standing.assigned,
                     first_look=self._premium and standing.verdict is Verdict.QUALIFIED,
+                    token=self._token(quote, share),
                 )
             )
             if len(bids) == self._deep:
@@ -204,7 +228,15 @@ class _Race:
         return entrant[0], quote.standing.overall_rate, drawn, quote.campaign_id
 
     def _price(self, quote: Quote, share: int) -> Price | None:
+        if quote.is_remote:
+            base, _, _ = ask_heard(quote.runner.campaign, share, self._heard)
+            return None if base is None else price_at(quote, base, self._policy)
         return price_of(quote, self._ping.attributes, share, self._policy)
+
+    def _token(self, quote: Quote, share: int) -> str | None:
+        if not quote.is_remote:
+            return None
+        return ask_heard(quote.runner.campaign, share, self._heard)[1]
 
     def _no_room(self, quote: Quote, price: Price) -> Reason | None:
         company = self._market.companies[quote.company_id]
@@ -220,10 +252,14 @@ class _Race:
         quote = self._index.quote(slot)
         lost: tuple[Reason, Price, int] | None = None
         no_room: Reason | None = None
+        silent: Reason | None = None
         tight = self._index.tight >> slot & 1
         for share in range(1, self._ping.max_buyers + 1):
             price = self._price(quote, share)
             if price is None:
+                if quote.is_remote:
+                    reason = ask_heard(quote.runner.campaign, share, self._heard)[2]
+                    silent = silent or reason
                 continue
             if tight and (reason := self._no_room(quote, price)) is not None:
                 no_room = no_room or reason
@@ -234,12 +270,13 @@ class _Race:
             else:
                 self._fallen[slot] = None
                 return
-        self._fallen[slot] = no_room if lost is None else lost[0]
+        no_bid = no_room or silent
+        self._fallen[slot] = no_bid if lost is None else lost[0]
         if len(self._told) < MOST_FALLEN:
             if lost is not None:
                 self._told.append(self._lost(quote, *lost))
-            elif no_room is not None:
-                self._told.append(_no_bid(quote, no_room))
+            elif no_bid is not None:
+                self._told.append(_no_bid(quote, no_bid))
 
     def _lost(self, quote: Quote, reason: Reason, price: Price, share: int) -> Candidate:
         standing = quote.standing

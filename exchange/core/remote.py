@@ -6,7 +6,11 @@ bid) and the wire's contract.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
+
+from exchange.core.reasons import Reason
 
 
 class Remote(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -25,3 +29,15 @@ class Remote(Struct, frozen=True, kw_only=True, omit_defaults=True):
     shares: tuple[int, ...] = (1,)
     stream: bool = False
     simulate: bool = False
+
+
+class Heard(Struct, frozen=True, gc=False):
+    """What a campaign's bidder said at one share count: a bid in cents, or why there is none."""
+
+    cents: int | None = None
+    token: str | None = None
+    reason: Reason | None = None
+
+
+Hearing = Mapping[tuple[str, int], Heard]
+"""What bidders said in one auction, by campaign id and share count."""

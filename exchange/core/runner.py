@@ -49,6 +49,9 @@ def compile_runner(campaign: Campaign, vertical: Vertical) -> Runner:
 
 def shares(campaign: Campaign) -> Iterator[int]:
     """The share counts a campaign has a price for; 1 is exclusive."""
+    if campaign.bid.remote is not None:
+        yield from campaign.bid.remote.shares
+        return
     if campaign.bid.exclusive_cents is not None:
         yield 1
     yield from (share for share in campaign.bid.shared_cents if share > 1)
@@ -75,6 +78,8 @@ def highest_price(runner: Runner) -> int:
     Every modifier that would raise the price is taken to apply, and no other.
     """
     bid = runner.campaign.bid
+    if bid.remote is not None:
+        return bid.remote.max_price_cents
     price = max(bid.exclusive_cents or 0, *bid.shared_cents.values(), 0)
     for modifier in runner.modifiers:
         price = max(price, part_of(price + modifier.add_cents, modifier.multiply_bp))

@@ -1,6 +1,7 @@
 """A ping: screened, auctioned, and its offer kept, in one pass. Source: rules §3, §7.
 
-Decides nothing itself; the only wait on the way is for the fast store.
+Decides nothing itself. The only waits on the way are for companies' own bidders, where any may
+bid, and for the fast store.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from exchange.core.auction import Decision, decide, in_line
+from exchange.core.auction import NOTHING_HEARD, Decision, decide, in_line, line_of
+from exchange.core.index import Gated
 from exchange.core.market import Market
 from exchange.core.model import Offer, Ping
 from exchange.core.pricing import seller_price
 from exchange.core.race import race
 from exchange.core.reasons import Reason
+from exchange.core.remote import Hearing
 from exchange.core.screen import DuplicateWindows, SeenContact, screen
+from exchange.flow.asking import Asking
 from exchange.flow.ports import Clock, Offers, Receipt, Receipts
 
 _encode = msgspec.json.Encoder().encode
@@ -39,8 +43,25 @@ class PingTerms(Struct, frozen=True, kw_only=True):
     grace_s: int
 
 
+class _Lap:
+    """How long each stage of a ping took, by a stopwatch in nanoseconds."""
+
+    __slots__ = ("_at", "_stopwatch", "stages_us")
+
+    def __init__(self, stopwatch: Callable[[], int]) -> None:
+        self._stopwatch = stopwatch
+        self._at = stopwatch()
+        self.stages_us: dict[str, int] = {}
+
+    def note(self, stage: str) -> None:
+        """A stage ended; one that comes again is added to."""
+        now = self._stopwatch()
+        self.stages_us[stage] = self.stages_us.get(stage, 0) + (now - self._at) // 1000
+        self._at = now
+
+
 class Pinging:
-    """Answers pings."""
+    """Answers pings. Without ``asking`` campaigns with bidders of their own never bid."""
 
     def __init__(
         self,
@@ -52,6 +73,7 @@ class Pinging:
         terms: PingTerms,
         today: Callable[[datetime], date],
         stopwatch: Callable[[], int],
+        asking: Asking | None = None,
     ) -> None:
         self._market = market
         self._offers = offers
@@ -60,6 +82,7 @@ class Pinging:
         self._terms = terms
         self._today = today
         self._stopwatch = stopwatch
+        self._asking = asking
 
     async def ping(self, ping: Ping) -> Receipt:
         """Hold the auction for a ping; gives its receipt, which says what to answer.
@@ -67,15 +90,24 @@ class Pinging:
         The contact is taken to be new, and the store is asked once, while it keeps the offer. Only
         where it was sold before is what is known of it fetched, and the auction held again.
         """
-        started = self._stopwatch()
+        lap = _Lap(self._stopwatch)
         now = self._clock.now()
         attributes = Raw(_encode(ping.attributes))
         refused = self._screen(ping, _UNSEEN, now)
         if refused is not None:
             return self._refuse(ping, attributes, now, refused)
-        decision = self._decide(ping, now)
+        self._market.move_to(self._today(now))
+        index = self._market.indexes[ping.vertical]
+        heard = NOTHING_HEARD
+        gated: Gated | None = index.gate(ping, now)
+        lap.note("match")
+        if self._asking is not None and gated and gated.mask & index.remote:
+            heard = await self._asking.ask(ping, attributes, index, gated)
+            now, gated = self._clock.now(), None
+            lap.note("ask")
+        decision = self._decide(ping, now, heard, gated)
         offer = self._offer(ping, attributes, decision, now)
-        decided = self._stopwatch()
+        lap.note("rank")
         ttl_s = self._market.verticals[ping.vertical].offer_life_s + self._terms.grace_s
         if offer is not None or ping.contact_keys:
             unseen = await self._offers.put_unseen(ping.ping_id, ping.contact_keys, offer, ttl_s)
@@ -85,14 +117,11 @@ class Pinging:
                 if refused is not None:
                     return self._refuse(ping, attributes, now, refused)
                 ping = msgspec.structs.replace(ping, sold_to=seen.sold_to)
-                decision = self._decide(ping, now)
+                decision = self._decide(ping, now, heard, None)
                 offer = self._offer(ping, attributes, decision, now)
                 if offer is not None:
                     await self._offers.put(offer, ttl_s)
-        timings_us = {
-            "decide": (decided - started) // 1000,
-            "store": (self._stopwatch() - decided) // 1000,
-        }
+            lap.note("store")
         receipt = self._receipt(
             ping,
             attributes,
@@ -102,7 +131,7 @@ class Pinging:
             reasons=decision.reasons,
             decision=decision,
             offer=offer,
-            timings_us=timings_us,
+            timings_us=lap.stages_us,
         )
         self._receipts.keep(receipt)
         return receipt
@@ -110,11 +139,11 @@ class Pinging:
     def _screen(self, ping: Ping, seen: SeenContact, now: datetime) -> Reason | None:
         return screen(ping, self._market.verticals[ping.vertical], seen, self._terms.windows, now)
 
-    def _decide(self, ping: Ping, now: datetime) -> Decision:
+    def _decide(self, ping: Ping, now: datetime, heard: Hearing, gated: Gated | None) -> Decision:
         """Hold the auction: every campaign spelled out where they are few, else the contenders."""
-        self._market.move_to(self._today(now))
-        few = len(self._market.indexes[ping.vertical].runners) <= SPELLED_OUT
-        return (decide if few else race)(self._market, ping, now, self._terms.draw_key)
+        if len(self._market.indexes[ping.vertical].runners) <= SPELLED_OUT:
+            return decide(self._market, ping, now, self._terms.draw_key, heard)
+        return race(self._market, ping, now, self._terms.draw_key, heard, gated)
 
     def _refuse(self, ping: Ping, attributes: Raw, now: datetime, reason: Reason) -> Receipt:
         receipt = self._receipt(
@@ -141,7 +170,7 @@ class Pinging:
             source=ping.source,
             share=award.share,
             legs_cents=tuple(
-                seller_price(bid.charged_cents, policy.take_rate_bp) for bid in winners
+                [seller_price(bid.charged_cents, policy.take_rate_bp) for bid in winners]
             ),
             ranks=in_line(award, policy.max_ranks),
             min_price_cents=ping.min_price_cents,
@@ -185,3 +214,16 @@ class Pinging:
             timings_us=timings_us or {},
             offer=offer,
         )
+
+
+def tell_line(receipt: Receipt, draw_key: bytes) -> Receipt:
+    """A receipt with those in line for its offer among its candidates.
+
+    Over many campaigns they are kept once, in the offer, and told when somebody reads.
+    """
+    offer = receipt.offer
+    if offer is None or any(candidate.rank is not None for candidate in receipt.candidates):
+        return receipt
+    return msgspec.structs.replace(
+        receipt, candidates=(*line_of(offer, draw_key), *receipt.candidates)
+    )

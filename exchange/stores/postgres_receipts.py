@@ -96,15 +96,19 @@ class PostgresReceipts:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                batch = [
-                    self._waiting.popitem(last=False)[1]
-                    for _ in range(min(BATCH, len(self._waiting)))
-                ]
-                await self._write(batch)
+                await self._write(self._take())
                 if not self._stopping:
                     await asyncio.sleep(PAUSE_S)
             if self._stopping:
                 return
+
+    def _take(self) -> list[Receipt]:
+        """The oldest of those waiting, a batch at most."""
+        if len(self._waiting) <= BATCH:
+            batch = list(self._waiting.values())
+            self._waiting.clear()
+            return batch
+        return [self._waiting.popitem(last=False)[1] for _ in range(BATCH)]
 
     async def _write(self, batch: list[Receipt]) -> None:
         self._writing = {receipt.ping_id: receipt for receipt in batch}

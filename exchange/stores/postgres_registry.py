@@ -10,6 +10,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -41,6 +42,7 @@ _encode = msgspec.json.Encoder().encode
 _decode_campaign = msgspec.json.Decoder(Campaign).decode
 
 
+@lru_cache(maxsize=KNOWN_KEYS)
 def hash_key(api_key: str) -> bytes:
     """What is stored of an API key: keys are long and random, so a plain SHA-256 holds."""
     return hashlib.sha256(api_key.encode()).digest()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from exchange.core.reasons import Reason
@@ -20,6 +21,9 @@ _WITH_ARTICLE: Final[dict[Role, str]] = {
     "operator": "an operator",
     "seller": "a seller",
 }
+KNOWN_HEADERS: Final = 1_024
+"""Authorization headers remembered with the key in them: every ping of a seller has the same."""
+
 _BEARER: Final = re.compile(r"bearer +([\x21-\x7e]{1,512}) *", re.IGNORECASE)
 
 
@@ -28,11 +32,17 @@ async def authenticate(headers: Mapping[str, str], registry: Registry) -> Caller
     header = headers.get("Authorization")
     if header is None:
         raise Unauthenticated("A key is needed: Authorization: Bearer <key>.")
-    match = _BEARER.fullmatch(header)
-    caller = await registry.who(match.group(1)) if match else None
+    key = _read_key(header)
+    caller = await registry.who(key) if key is not None else None
     if caller is None:
         raise Unauthenticated("This key is not known.")
     return caller
+
+
+@lru_cache(maxsize=KNOWN_HEADERS)
+def _read_key(header: str) -> str | None:
+    match = _BEARER.fullmatch(header)
+    return match.group(1) if match else None
 
 
 def authorise(caller: Caller, roles: frozenset[Role], *, sells: bool = False) -> None:

@@ -1,0 +1,67 @@
+"""Asking companies' own bidders about a ping: whom, what, and by when. Source: rules §7.
+
+Who may bid was decided before; what the answers are worth is decided after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from msgspec import Raw
+
+from exchange.core.index import Gated, VerticalIndex
+from exchange.core.masks import slots_of
+from exchange.core.model import Ping
+from exchange.core.remote import Heard, Hearing
+from exchange.flow.bidding import Asked, Bidders, Question
+
+MOST_ASKED: Final = 200
+"""Bidders asked about one ping at most, the dearest first; the others have no time."""
+
+
+class Asking:
+    """Asks every bidder that may bid; ``closing_ms`` is kept back for the auction itself."""
+
+    def __init__(self, bidders: Bidders, *, closing_ms: int) -> None:
+        self._bidders = bidders
+        self._closing_ms = closing_ms
+
+    async def ask(self, ping: Ping, attributes: Raw, index: VerticalIndex, gated: Gated) -> Hearing:
+        """What they said, by campaign and share count; bids that came are there whatever else."""
+        asked = _whom(ping, index, gated)
+        deadline = asyncio.get_running_loop().time()
+        deadline += (ping.timeout_ms - self._closing_ms) / 1000
+        question = Question(
+            ping_id=ping.ping_id,
+            vertical=ping.vertical,
+            attributes=attributes,
+            max_buyers=ping.max_buyers,
+            test=ping.test,
+        )
+        said = await self._bidders.ask(question, asked, deadline)
+        return {
+            (one.campaign_id, one.share): Heard(one.cents, one.token, one.reason) for one in said
+        }
+
+
+def _whom(ping: Ping, index: VerticalIndex, gated: Gated) -> list[Asked]:
+    slots = list(slots_of(gated.mask & index.remote))
+    if len(slots) > MOST_ASKED:
+        slots.sort(key=index.tops.__getitem__, reverse=True)
+    asked = []
+    for slot in slots[:MOST_ASKED]:
+        campaign = index.runner_at(slot).campaign
+        remote = campaign.bid.remote
+        assert remote is not None
+        for share in remote.shares:
+            if share <= ping.max_buyers:
+                asked.append(
+                    Asked(
+                        campaign_id=campaign.campaign_id,
+                        company_id=campaign.company_id,
+                        remote=remote,
+                        share=share,
+                    )
+                )
+    return asked
