@@ -32,6 +32,7 @@ Told = Callable[[str], None]
 _STAGE: Final = re.compile(
     r'^exchange_stage_seconds_(sum|count)\{call="ping",stage="([^"]+)"\} ([0-9.e+-]+)$', re.M
 )
+_STORE: Final = re.compile(r"^exchange_offers_put(|_seconds) ([0-9.e+-]+)$", re.M)
 
 
 def steps_of(plan: Plan) -> int:
@@ -254,7 +255,12 @@ def stage_sums(served: Served) -> dict[str, tuple[float, float]]:
         text = answer.read().decode()
     found: dict[str, dict[str, float]] = {}
     for what, stage, value in _STAGE.findall(text):
-        found.setdefault(stage, {})[what] = float(value)
+        # What a ping itself sees of the store is waiting for it, shared by all that wait.
+        name = "wait" if stage == "store" else stage
+        found.setdefault(name, {})[what] = float(value)
+    store = {what: float(value) for what, value in _STORE.findall(text)}
+    if store:
+        found["store"] = {"sum": store["_seconds"], "count": store[""]}
     return {stage: (both["sum"], both["count"]) for stage, both in found.items()}
 
 

@@ -141,8 +141,10 @@ def _stages(found: Findings) -> str:
         for r in found.pings.values()
     )
     return (
-        "<p>Time of a ping's stages by the server's own counters, in microseconds; the store's is "
-        f"waiting, shared by all that wait.</p><table><tr><th></th>{head}</tr>{rows}</table>"
+        "<p>Time of a ping's stages by the server's own counters, in microseconds of its CPU. "
+        "Only wait is none: it is for the store, and shared by all that wait. Left out are reading "
+        "and writing HTTP, and the receipts behind.</p>"
+        f"<table><tr><th></th>{head}</tr>{rows}</table>"
     )
 
 

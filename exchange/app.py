@@ -276,6 +276,11 @@ class Exchange:
                 "Companies the fast store does not have as they are",
                 len(self.mirror.dirty),
             ),
+            "exchange_offers_put": ("Pings the fast store was asked about", self.offers.puts),
+            "exchange_offers_put_seconds": (
+                "Time this worker spent on asking it, waiting left out",
+                self.offers.spent_s,
+            ),
             "exchange_receipts_waiting": ("Receipts to be written", self.receipts.waiting),
             "exchange_receipts_shortened": (
                 "Receipts that lost their detail since the start",

@@ -11,6 +11,7 @@ import hashlib
 from collections import deque
 from collections.abc import Sequence
 from importlib.resources import files
+from time import perf_counter_ns
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -48,6 +49,15 @@ class Place:
         return said
 
 
+class Spent:
+    """Nanoseconds of this process spent on speaking to the store: writing and reading, no waits."""
+
+    __slots__ = ("ns",)
+
+    def __init__(self) -> None:
+        self.ns = 0
+
+
 class RedisPipe:
     """Calls over one connection. Every fault of connection or store is `Unavailable`."""
 
@@ -55,6 +65,7 @@ class RedisPipe:
         self._place = Place(url)
         self._line: _Line | None = None
         self._opening = asyncio.Lock()
+        self.spent = Spent()
 
     async def call(self, *command: str | int | bytes) -> Any:
         """Say one command and wait for its answer."""
@@ -67,6 +78,9 @@ class RedisPipe:
             # Answers come in order: after a late one, nobody knows whose is whose.
             line.lose(Unavailable("the fast store did not answer in time"))
             raise Unavailable("the fast store did not answer in time") from None
+
+    def _make_line(self) -> _Line:
+        return _Line(self.spent)
 
     async def close(self) -> None:
         """Hang up."""
@@ -83,10 +97,10 @@ class RedisPipe:
             try:
                 async with asyncio.timeout(CONNECT_S):
                     if place.path is not None:
-                        _, line = await loop.create_unix_connection(_Line, place.path)
+                        _, line = await loop.create_unix_connection(self._make_line, place.path)
                     else:
                         _, line = await loop.create_connection(
-                            _Line, place.host, place.port, ssl=place.is_tls or None
+                            self._make_line, place.host, place.port, ssl=place.is_tls or None
                         )
                     for said in place.greeting():
                         await line.say(said)
@@ -120,7 +134,8 @@ class PipeScript:
 class _Line(asyncio.Protocol):
     """The connection itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, spent: Spent) -> None:
+        self._spent = spent
         self._reader = hiredis.Reader()
         self._waiting: deque[asyncio.Future[Any]] = deque()
         self._transport: asyncio.Transport | None = None
@@ -137,10 +152,17 @@ class _Line(asyncio.Protocol):
             answer.set_exception(Unavailable("the fast store hung up"))
             return answer
         self._waiting.append(answer)
+        started = perf_counter_ns()
         self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]
+        self._spent.ns += perf_counter_ns() - started
         return answer
 
     def data_received(self, data: bytes) -> None:
+        started = perf_counter_ns()
+        self._read(data)
+        self._spent.ns += perf_counter_ns() - started
+
+    def _read(self, data: bytes) -> None:
         self._reader.feed(data)
         try:
             while (answer := self._reader.gets()) is not False:

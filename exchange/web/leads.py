@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from time import perf_counter
+
 from exchange.core.model import LeadId, PingId
 from exchange.core.reasons import REJECTION_REASONS
 from exchange.flow.faults import Gone, Invalid, NotFound
-from exchange.web.calls import Call
+from exchange.web.calls import Call, Reply
 from exchange.web.market_codec import show_lead, show_rejection
 from exchange.web.ping_codec import answer_ping, read_ping, show_receipt, show_whole_receipt
 from exchange.web.post_codec import answer_post, read_post
-from exchange.web.wire import PingAnswer, PostAnswer
+from exchange.web.wire import JSON, PostAnswer
 from exchange.web.wire_leads import (
     LeadAnswer,
     LeadList,
@@ -19,12 +21,21 @@ from exchange.web.wire_leads import (
 )
 
 
-async def ping(call: Call) -> PingAnswer:
+async def ping(call: Call) -> Reply:
     """Hold the auction for an anonymous lead."""
-    doors = call.site.doors
-    receipt = await doors.ping(read_ping(call, doors.clock.now()))
-    call.site.metrics.count_ping(receipt)
-    return answer_ping(receipt)
+    doors, metrics = call.site.doors, call.site.metrics
+    timed = metrics.samples()
+    started = perf_counter()
+    asked = read_ping(call, doors.clock.now())
+    if timed:
+        metrics.time_stage("decode", perf_counter() - started)
+    receipt = await doors.ping(asked)
+    metrics.count_ping(receipt, timed=timed)
+    started = perf_counter()
+    body = JSON.encode(answer_ping(receipt))
+    if timed:
+        metrics.time_stage("encode", perf_counter() - started)
+    return Reply(body)
 
 
 async def post(call: Call) -> PostAnswer:

@@ -16,6 +16,9 @@ from exchange.web.tallies import Figures, Tally, Timing
 
 _SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _STAGE_SECONDS: Final = (0.00005, 0.0002, 0.001, 0.005, 0.02, 0.1, 0.5)
+SAMPLED: Final = 8
+"""Of so many pings one has its stages timed: timing all would cost more than some stages do."""
+
 _DID_NOT_BID: Final = frozenset(r.code for r in Reason if r.category == "no_bid")
 
 
@@ -46,6 +49,7 @@ class Metrics(Collector):
         )
         self._figures = None if figures is None else Figures(figures)
         self.in_flight = 0
+        self._sampled = 0
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -69,7 +73,16 @@ class Metrics(Collector):
         if self._figures is not None:
             yield from self._figures.collect()
 
-    def count_ping(self, receipt: Receipt) -> None:
+    def samples(self) -> bool:
+        """Whether this ping's stages are to be timed: one of `SAMPLED`, the first of them."""
+        self._sampled = (self._sampled + 1) % SAMPLED
+        return self._sampled == 1
+
+    def time_stage(self, stage: str, seconds: float) -> None:
+        """Record how long one stage of a ping took."""
+        self._stages.observe(seconds, "ping", stage)
+
+    def count_ping(self, receipt: Receipt, *, timed: bool = True) -> None:
         """Count a decided ping, what its campaigns did, and how long each stage took."""
         self._pings.add(receipt.status, receipt.vertical)
         no_bids = lost = 0
@@ -81,8 +94,9 @@ class Metrics(Collector):
         self._bids.add("no_bid", count=no_bids)
         self._bids.add("lost", count=lost)
         self._bids.add("won", count=len(receipt.legs_cents))
-        for stage, took_us in receipt.timings_us.items():
-            self._stages.observe(took_us / 1_000_000, "ping", stage)
+        if timed:
+            for stage, took_us in receipt.timings_us.items():
+                self.time_stage(stage, took_us / 1_000_000)
 
     def count_post(self, status: str) -> None:
         """Count a post by its status: sold, unsold, refused, expired."""

@@ -28,6 +28,7 @@ from exchange.core.model import (
     Condition,
     PingId,
     Policy,
+    Ranked,
 )
 from exchange.core.reasons import Reason
 from tests.core.making import (
@@ -68,7 +69,7 @@ def entry(
     )
 
 
-def names(bids: Sequence[BidEntry]) -> list[str]:
+def names(bids: Sequence[Ranked]) -> list[str]:
     return [bid.campaign_id for bid in bids]
 
 
