@@ -21,6 +21,7 @@ from exchange.core.screen import DuplicateWindows
 from exchange.core.standing import Standing, weigh, window_start
 from exchange.core.verticals import Vertical
 from exchange.flow.announce import Announcer
+from exchange.flow.asking import Asking
 from exchange.flow.faults import Unavailable
 from exchange.flow.follow import Following
 from exchange.flow.ping import Pinging, PingTerms, tell_line
@@ -139,6 +140,7 @@ class Exchange:
 
     def _build_ping(self) -> None:
         settings = self.settings
+        self._asking: Asking | None = None
         self.pinging = Pinging(
             market=self.market,
             offers=self.offers,
@@ -221,6 +223,11 @@ class Exchange:
     async def close(self) -> None:
         """Close what `open_stores` opened."""
         await self._stack.aclose()
+
+    @property
+    def asking(self) -> int:
+        """How many pings wait for companies' own bidders now."""
+        return 0 if self._asking is None else self._asking.open
 
     async def ping(self, ping: Ping) -> Receipt:
         """Hold the auction for a ping."""

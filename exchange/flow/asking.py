@@ -21,11 +21,15 @@ MOST_ASKED: Final = 200
 
 
 class Asking:
-    """Asks every bidder that may bid; ``closing_ms`` is kept back for the auction itself."""
+    """Asks every bidder that may bid; ``closing_ms`` is kept back for the auction itself.
+
+    ``open`` is how many pings wait for theirs.
+    """
 
     def __init__(self, bidders: Bidders, *, closing_ms: int) -> None:
         self._bidders = bidders
         self._closing_ms = closing_ms
+        self.open = 0
 
     async def ask(self, ping: Ping, attributes: Raw, index: VerticalIndex, gated: Gated) -> Hearing:
         """What they said, by campaign and share count; bids that came are there whatever else."""
@@ -39,7 +43,11 @@ class Asking:
             max_buyers=ping.max_buyers,
             test=ping.test,
         )
-        said = await self._bidders.ask(question, asked, deadline)
+        self.open += 1
+        try:
+            said = await self._bidders.ask(question, asked, deadline)
+        finally:
+            self.open -= 1
         return {
             (one.campaign_id, one.share): Heard(one.cents, one.token, one.reason) for one in said
         }

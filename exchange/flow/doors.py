@@ -34,6 +34,11 @@ class Doors(Protocol):
         """Delivered leads."""
         ...
 
+    @property
+    def asking(self) -> int:
+        """How many pings wait for companies' own bidders now."""
+        ...
+
     async def ping(self, ping: Ping) -> Receipt:
         """Hold the auction for a ping; the receipt says offer, no_offer or refused."""
         ...

@@ -114,6 +114,7 @@ def web_limits(settings: Settings, secrets: Secrets) -> WebLimits:
         clock_skew_s=settings.ping.clock_skew_s,
         implausible_age_days=settings.ping.implausible_age_days,
         max_pings=settings.ping.max_inflight,
+        max_asking=settings.ping.max_asking,
         max_posts=settings.post.max_inflight,
         check_url=checked,
     )

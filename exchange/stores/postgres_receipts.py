@@ -23,8 +23,10 @@ from exchange.stores.postgres import Postgres
 QUEUE_BOUND: Final = 20_000
 """Receipts waiting at most; a few seconds of pings, some tens of megabytes."""
 
-BATCH: Final = 500
-PAUSE_S: Final = 0.02
+BATCH: Final = 128
+"""Few enough that encoding them keeps no ping waiting."""
+
+PAUSE_S: Final = 0.01
 """Between batches: long enough to gather, short enough that a receipt is there when asked for."""
 
 
@@ -97,7 +99,7 @@ class PostgresReceipts:
             self._wake.clear()
             while self._waiting:
                 await self._write(self._take())
-                if not self._stopping:
+                if len(self._waiting) < BATCH and not self._stopping:
                     await asyncio.sleep(PAUSE_S)
             if self._stopping:
                 return

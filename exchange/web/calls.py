@@ -45,7 +45,8 @@ class Log(Protocol):
 
 class WebLimits(Struct, frozen=True, kw_only=True):
     """The wire's bounds. ``hash_key`` keys the hashes of contacts; ``max_pings`` and
-    ``max_posts`` bound those answered at once: beyond, latency would only grow.
+    ``max_posts`` bound those answered at once: beyond, latency would only grow. Pings that wait
+    for companies' own bidders count by themselves, against ``max_asking``.
     """
 
     hash_key: bytes
@@ -58,7 +59,8 @@ class WebLimits(Struct, frozen=True, kw_only=True):
     max_buyers: int = 5
     clock_skew_s: int = 300
     implausible_age_days: int = 365
-    max_pings: int = 500
+    max_pings: int = 300
+    max_asking: int = 5_000
     max_posts: int = 1_000
     check_url: UrlCheck | None = None
 

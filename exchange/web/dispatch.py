@@ -122,11 +122,14 @@ class Dispatcher:
         """Why a ping or post is not taken now, if it is not."""
         if self.site.draining:
             return Unavailable("This worker is stopping; try again.")
-        limits = self.site.limits
-        most = limits.max_posts if route.keyed else limits.max_pings
-        if self._selling.get(route.label, 0) >= most:
-            return Unavailable("Too many pings and posts are open; try again.")
-        return None
+        limits, begun = self.site.limits, self._selling.get(route.label, 0)
+        if route.keyed:
+            is_full = begun >= limits.max_posts
+        else:
+            # Those that wait for bidders cost nothing meanwhile; the others wait for this worker.
+            asking = self.site.doors.asking
+            is_full = begun - asking >= limits.max_pings or asking >= limits.max_asking
+        return Unavailable("Too many pings and posts are open; try again.") if is_full else None
 
     def shed(self, route: Route, full: Unavailable) -> Said:
         """Refuse a ping or post for want of room."""

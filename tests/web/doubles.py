@@ -275,6 +275,7 @@ class MemoryDoors:
         self.refusal: Reason | None = None
         self.fault: Exception | None = None
         self.waiting_for: list[str] = []
+        self.asking = 0
 
     async def ping(self, ping: Ping) -> Receipt:
         if self.fault is not None:
