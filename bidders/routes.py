@@ -15,11 +15,11 @@ import msgspec
 from aiohttp import web
 
 from bidders.behaviour import Answer, Behaviour
+from bidders.kit.wire import read_lead
 from bidders.sink import (
     Counts,
     Crms,
     DeliveryConflict,
-    Lead,
     SeenLead,
     Sink,
     TooManyCrms,
@@ -34,7 +34,6 @@ HANG_SECONDS = 60  # longer than any sender waits; then the connection is reset
 CRMS: web.AppKey[Crms] = web.AppKey("crms", Crms)
 CLOSING: web.AppKey[asyncio.Event] = web.AppKey("closing", asyncio.Event)
 
-_read_lead = msgspec.json.Decoder(Lead).decode
 _read_behaviour = msgspec.json.Decoder(Behaviour).decode
 _write = msgspec.json.Encoder(decimal_format="number").encode
 # Where a decoder's message names the field: at a path, as a missing or unknown field, or first.
@@ -105,7 +104,7 @@ async def _take_lead(request: web.Request) -> web.StreamResponse:
     sink = _find(request)
     try:
         body = await request.read()
-        lead = _read_lead(body)
+        lead = read_lead(body)
         body.decode()  # the decoder passes over what it does not read; the record shows it all
     except (web.HTTPException, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         sink.note_unreadable()

@@ -1,0 +1,6 @@
+"""Bidders to start from: a flat price, prices by area, and a budget paced over the day."""
+
+from bidders.reference.pacing import Day, PacedBudget, day_of, spendable
+from bidders.reference.prices import AreaPrices, flat_price
+
+__all__ = ["AreaPrices", "Day", "PacedBudget", "day_of", "flat_price", "spendable"]
