@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 
 from bidders.kit.wire import Accepted, Bid, Lead, Ping, Price, read_price
 
-HOLD_S: Final = 120.0
-"""How long a bid's money is held: longer than an offer can be sold after its ping."""
+HOLD_S: Final = 330.0
+"""How long a bid's money is held: an offer can be sold for five minutes after its ping."""
 
 
 class Day(NamedTuple):

@@ -12,6 +12,7 @@ from decimal import Decimal
 import aiohttp
 import pytest
 
+from bidders.__main__ import main
 from bidders.fast import fast_bidders
 from tests.bidders.wire import a_ping, a_request, exchange_bytes
 
@@ -146,11 +147,15 @@ async def test_the_command_serves_ports_in_a_row_says_ready_and_ends_on_a_signal
             await process.wait()
 
 
-@pytest.mark.parametrize(
-    "option", ["--count=0", "--port=65536", "--price=much", "--price=-1", "--hang=10"]
-)
-async def test_the_command_refuses_what_is_out_of_range(option: str) -> None:
-    command = [sys.executable, "-m", "bidders", "fast", "--port", "9100", option]
+@pytest.mark.parametrize("option", ["--port=65536", "--price=much", "--parent-pid=0", "--hang=x"])
+def test_the_command_refuses_an_option_it_cannot_read(option: str) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["fast", "--port", "9100", option])
+
+
+async def test_the_command_says_what_is_out_of_range() -> None:
+    command = [sys.executable, "-m", "bidders", "fast", "--port", "9100", "--hang", "10"]
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     _, said = await asyncio.wait_for(process.communicate(), 10)
-    assert process.returncode == 2 and b"Traceback" not in said
+    assert process.returncode == 2
+    assert said == b"bidders: only bidders 0 to 9 can hang\n"

@@ -18,24 +18,7 @@ from bidders.frames import (
     switch_protocols,
     write_frame,
 )
-
-KEY = b"\x01\x02\x03\x04"
-
-
-def from_client(opcode: int, payload: bytes, *, final: bool = True, masked: bool = True) -> bytes:
-    """A client's frame, made byte by byte and apart from the code under test."""
-    size = len(payload)
-    if size < 126:
-        length = bytes([size])
-    elif size < 65_536:
-        length = bytes([126]) + size.to_bytes(2, "big")
-    else:
-        length = bytes([127]) + size.to_bytes(8, "big")
-    first = bytes([opcode | (0x80 if final else 0)])
-    if not masked:
-        return first + length + payload
-    hidden = bytes(byte ^ KEY[at % 4] for at, byte in enumerate(payload))
-    return first + bytes([length[0] | 0x80]) + length[1:] + KEY + hidden
+from tests.bidders.wire import a_client_frame
 
 
 @given(
@@ -45,7 +28,7 @@ def from_client(opcode: int, payload: bytes, *, final: bool = True, masked: bool
 def test_messages_are_read_whole_however_their_bytes_arrive(
     said: list[tuple[int, bytes]], step: int
 ) -> None:
-    stream = b"".join(from_client(opcode, payload) for opcode, payload in said)
+    stream = b"".join(a_client_frame(opcode, payload) for opcode, payload in said)
     reader = FrameReader()
     heard = [
         message
@@ -58,17 +41,17 @@ def test_messages_are_read_whole_however_their_bytes_arrive(
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
 def test_every_form_of_length_is_read_and_written(size: int) -> None:
     payload = b"x" * size
-    assert FrameReader().feed(from_client(TEXT, payload)) == [Message(TEXT, payload)]
+    assert FrameReader().feed(a_client_frame(TEXT, payload)) == [Message(TEXT, payload)]
     written = write_frame(TEXT, payload)
-    assert written == from_client(TEXT, payload, masked=False)
+    assert written == a_client_frame(TEXT, payload, masked=False)
 
 
 def test_fragments_are_put_together_around_a_control_frame() -> None:
     stream = (
-        from_client(TEXT, b"one ", final=False)
-        + from_client(PING, b"there?")
-        + from_client(CONTINUATION, b"two ", final=False)
-        + from_client(CONTINUATION, b"three")
+        a_client_frame(TEXT, b"one ", final=False)
+        + a_client_frame(PING, b"there?")
+        + a_client_frame(CONTINUATION, b"two ", final=False)
+        + a_client_frame(CONTINUATION, b"three")
     )
     assert FrameReader().feed(stream) == [
         Message(PING, b"there?"),
@@ -79,17 +62,19 @@ def test_fragments_are_put_together_around_a_control_frame() -> None:
 @pytest.mark.parametrize(
     "stream",
     [
-        pytest.param(from_client(TEXT, b"x", masked=False), id="not masked"),
-        pytest.param(from_client(TEXT | 0x40, b"x"), id="an extension nobody agreed to"),
-        pytest.param(from_client(CONTINUATION, b"x"), id="a fragment of nothing"),
+        pytest.param(a_client_frame(TEXT, b"x", masked=False), id="not masked"),
+        pytest.param(a_client_frame(TEXT | 0x40, b"x"), id="an extension nobody agreed to"),
+        pytest.param(a_client_frame(CONTINUATION, b"x"), id="a fragment of nothing"),
         pytest.param(
-            from_client(TEXT, b"x", final=False) + from_client(TEXT, b"y"), id="mixed messages"
+            a_client_frame(TEXT, b"x", final=False) + a_client_frame(TEXT, b"y"),
+            id="mixed messages",
         ),
-        pytest.param(from_client(CLOSE, b"x" * 126), id="a control frame too long"),
-        pytest.param(from_client(PING, b"", final=False), id="a control frame in pieces"),
+        pytest.param(a_client_frame(CLOSE, b"x" * 126), id="a control frame too long"),
+        pytest.param(a_client_frame(PING, b"", final=False), id="a control frame in pieces"),
         pytest.param(b"\x81\xff" + (1 << 62).to_bytes(8, "big"), id="far too large"),
         pytest.param(
-            from_client(TEXT, b"x" * 600, final=False) + from_client(CONTINUATION, b"x" * 600),
+            a_client_frame(TEXT, b"x" * 600, final=False)
+            + a_client_frame(CONTINUATION, b"x" * 600),
             id="too large in all",
         ),
     ],

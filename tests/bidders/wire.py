@@ -49,15 +49,39 @@ def a_request(path: str, body: Json) -> bytes:
     )
 
 
-async def exchange_bytes(port: int, sent: bytes, *, wait_s: float = 5.0) -> tuple[bytes, str]:
-    """Send bytes and read until the other side ends it: with "end", "reset", or "silence"."""
+def a_client_frame(
+    opcode: int, payload: bytes, *, final: bool = True, masked: bool = True
+) -> bytes:
+    """A client's WebSocket frame, made byte by byte and apart from the code under test."""
+    size = len(payload)
+    if size < 126:
+        length = bytes([size])
+    elif size < 65_536:
+        length = bytes([126]) + size.to_bytes(2, "big")
+    else:
+        length = bytes([127]) + size.to_bytes(8, "big")
+    first = bytes([opcode | (0x80 if final else 0)])
+    if not masked:
+        return first + length + payload
+    key = b"\x01\x02\x03\x04"
+    hidden = bytes(byte ^ key[at % 4] for at, byte in enumerate(payload))
+    return first + bytes([length[0] | 0x80]) + length[1:] + key + hidden
+
+
+async def exchange_bytes(
+    port: int, sent: bytes, *, wait_s: float = 5.0, quiet_s: float = 0.05
+) -> tuple[bytes, str]:
+    """Send bytes and read what comes, until the other side ends it or falls silent.
+
+    It may take ``wait_s`` to begin, and pause for ``quiet_s``. Gives the bytes, and how they
+    ended: "end", "reset", or "silence".
+    """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     read = bytearray()
     try:
-        async with asyncio.timeout(wait_s):
-            writer.write(sent)
-            while data := await reader.read(65_536):
-                read += data
+        writer.write(sent)
+        while data := await asyncio.wait_for(reader.read(65_536), quiet_s if read else wait_s):
+            read += data
         return bytes(read), "end"
     except ConnectionResetError:
         return bytes(read), "reset"
