@@ -7,13 +7,12 @@ to be used. It knows neither what is said nor to whom.
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from bidders.bad.delays import Delay, delay_ms
 from bidders.bad.speech import Reply
+from bidders.tcp import reset
 
 HANG_S: Final = 60.0  # longer than anybody waits; then the connection is reset
 DRIP_PAUSE_S: Final = 0.1
@@ -56,16 +55,7 @@ class Line:
 
     def reset(self) -> None:
         """End the connection with a reset; what was sent and not yet read may be lost with it."""
-        reset(self._writer)
-
-
-def reset(writer: asyncio.StreamWriter) -> None:
-    """End a connection with a reset instead of an orderly end."""
-    connection = writer.get_extra_info("socket")
-    if connection is not None and connection.fileno() >= 0:
-        # Lingering for no time at all makes it so.
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
+        reset(self._writer.transport)
 
 
 Sending = Callable[[Line, Reply], Awaitable[bool]]

@@ -91,6 +91,8 @@ class BadBidders:
                 pass
         except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
             pass  # the other side left, or is as good as gone
+        except asyncio.CancelledError:
+            pass  # by `close`; a cancelled connection would be logged as a fault
         finally:
             self._connections.discard(task)
             writer.close()
