@@ -7,22 +7,26 @@ import asyncio
 import contextlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import msgspec
 
+from bidders.bad import MANNERS, bad_bidders
 from bidders.crm import READY_MADE, Behaviour, CrmServer, Failure, crm_server
 from bidders.process import read_pid, read_port, wait_for_end, watch_signals
+from bidders.reference import reference_bidders
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
     serve = commands.add_parser(
         "serve",
-        help="serve CRMs that take, delay, refuse or fail lead deliveries",
-        description="Serve the CRMs good, slow, failing and refusing, and any made later with "
-        "PUT /crm/{name}. Prints each CRM's name and URL once ready; stops on SIGINT or SIGTERM.",
+        help="serve bidders, good and bad, and CRMs that take, delay, refuse or fail leads",
+        description="Serve the CRMs good, slow, failing and refusing, any made later with "
+        "PUT /crm/{name}, reference bidders, and bad bidders on a port of their own. Prints each "
+        "one's name, URL and what it does once ready; stops on SIGINT or SIGTERM.",
     )
     serve.set_defaults(run=run)
     _add_server_options(serve)
@@ -33,13 +37,14 @@ def run(options: argparse.Namespace) -> int:
     """Serve until told to stop; return the exit status."""
     try:
         behaviours = _behaviours(options)
+        bad_port = _bad_port(options)
     except ValueError as fault:
         print(f"bidders: {fault}", file=sys.stderr)
         return 2
     ready_file: Path | None = options.ready_file
     try:
         _remove(ready_file)  # a leftover would call us ready too early
-        asyncio.run(_serve(options, behaviours))
+        asyncio.run(_serve(options, behaviours, bad_port))
     except OSError as fault:
         print(f"bidders: cannot serve: {fault}", file=sys.stderr)
         return 1
@@ -59,6 +64,12 @@ def _add_server_options(serve: argparse.ArgumentParser) -> None:
         default=8090,
         help="port to listen on, 0 for any free one (%(default)s)",
     )
+    add(
+        "--bad-port",
+        type=read_port,
+        help="port of the bad bidders (the one after PORT; with --port 0 any free one)",
+    )
+    add("--secret", help="what the reference bidders verify pings with; without it they do not")
     add(
         "--seed",
         type=int,
@@ -117,22 +128,74 @@ def _behaviours(options: argparse.Namespace) -> dict[str, Behaviour]:
     }
 
 
-async def _serve(options: argparse.Namespace, behaviours: dict[str, Behaviour]) -> None:
+def _bad_port(options: argparse.Namespace) -> int:
+    if options.bad_port is not None or not options.port:
+        return options.bad_port or 0
+    if options.port == 65_535:
+        raise ValueError("after port 65535 there is none for the bad bidders: give --bad-port")
+    next_port: int = options.port + 1
+    return next_port
+
+
+async def _serve(
+    options: argparse.Namespace, behaviours: dict[str, Behaviour], bad_port: int
+) -> None:
     stop = watch_signals()
-    server = crm_server(
-        seed=options.seed, host=options.host, port=options.port, behaviours=behaviours
+    reference = reference_bidders(secret=options.secret)
+    served = crm_server(
+        seed=options.seed,
+        host=options.host,
+        port=options.port,
+        behaviours=behaviours,
+        bidders={name: each.bidder for name, each in reference.items()},
     )
-    async with server as crm:
-        _announce(crm, options.ready_file)
+    async with (
+        served as crm,
+        bad_bidders(seed=options.seed, host=options.host, port=bad_port) as bad,
+    ):
+        groups = (
+            _Group("crms", "CRMs take leads", _crms(crm, behaviours)),
+            _Group(
+                "bidders",
+                "Bidders take pings, and beside /ping leads at /leads and streams at /stream",
+                {
+                    name: (f"{crm.base_url}/bidder/{name}/ping", each.does)
+                    for name, each in reference.items()
+                },
+            ),
+            _Group(
+                "bad_bidders",
+                "Bad bidders have the same three, and verify nothing",
+                {name: (bad.ping_url(name), manner.does) for name, manner in MANNERS.items()},
+            ),
+        )
+        _announce(crm, groups, options.ready_file)
         await wait_for_end(stop, options.parent_pid)
 
 
-def _announce(crm: CrmServer, ready_file: Path | None) -> None:
-    urls = {name: crm.leads_url(name) for name in crm.names}
-    for name, url in urls.items():
-        print(f"{name:<10}{url}", flush=True)
+class _Group(NamedTuple):
+    """Systems of a kind: each one's URL, and what it does."""
+
+    key: str
+    heading: str
+    systems: dict[str, tuple[str, str]]
+
+
+def _crms(crm: CrmServer, behaviours: dict[str, Behaviour]) -> dict[str, tuple[str, str]]:
+    return {name: (crm.leads_url(name), each.does) for name, each in behaviours.items()}
+
+
+def _announce(crm: CrmServer, groups: Sequence[_Group], ready_file: Path | None) -> None:
+    width = max(len(url) for group in groups for url, _ in group.systems.values())
+    for group in groups:
+        print(f"{group.heading}:")
+        for name, (url, does) in group.systems.items():
+            print(f"  {name:<12}{url:<{width}}  {does}")
+    sys.stdout.flush()
     if ready_file:
-        ready = {"host": crm.host, "port": crm.port, "base_url": crm.base_url, "crms": urls}
+        ready: dict[str, object] = {"host": crm.host, "port": crm.port, "base_url": crm.base_url}
+        for group in groups:
+            ready[group.key] = {name: url for name, (url, _) in group.systems.items()}
         # Written aside and moved, so that whoever waits for it never reads half of it.
         aside = ready_file.with_name(f"{ready_file.name}.{os.getpid()}")
         aside.write_bytes(msgspec.json.encode(ready) + b"\n")

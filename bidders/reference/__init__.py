@@ -2,5 +2,15 @@
 
 from bidders.reference.pacing import Day, PacedBudget, day_of, spendable
 from bidders.reference.prices import AreaPrices, flat_price
+from bidders.reference.ready import ReferenceBidder, reference_bidders
 
-__all__ = ["AreaPrices", "Day", "PacedBudget", "day_of", "flat_price", "spendable"]
+__all__ = [
+    "AreaPrices",
+    "Day",
+    "PacedBudget",
+    "ReferenceBidder",
+    "day_of",
+    "flat_price",
+    "reference_bidders",
+    "spendable",
+]
