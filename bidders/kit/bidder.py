@@ -111,12 +111,12 @@ class Bidder:
         """Serve until SIGINT or SIGTERM: pings at /ping, leads at /leads, streams at /stream."""
         app = web.Application()
         self.add_routes(app)
-        print(f"pings at http://{write_address(host, port)}/ping", flush=True)
+        address = f"pings at http://{write_address(host, port)}/ping"
         web.run_app(
             app,
             host=host,
             port=port,
-            print=None,
+            print=lambda _: print(address, flush=True),  # called once it listens
             access_log=None,
             shutdown_timeout=SHUTDOWN_S,
             loop=uvloop.new_event_loop(),
