@@ -1,1 +1,1 @@
-"""Buyers' systems for the demo, the tests and the benchmarks; they speak only the wire."""
+"""A kit for companies' bidders, and companies' systems to try against; all speak only the wire."""

@@ -40,6 +40,20 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if round(self.fail_rate + self.refuse_rate, 9) > 1:
             raise ValueError("`refuse_rate` and `fail_rate` together must be at most 1")
 
+    @property
+    def does(self) -> str:
+        """What it does, in a few words."""
+        said = []
+        if self.fail_rate:
+            healing = f", {self.heals_after} times each" if self.heals_after else ""
+            said.append(f"fails {self.fail_rate:.0%} with {self.failure}{healing}")
+        if self.refuse_rate:
+            said.append(f"refuses {self.refuse_rate:.0%} as {self.refuse_reason}")
+        if self.fail_rate + self.refuse_rate < 1:
+            said.append("takes the rest" if said else "takes every lead")
+        late = f", after {self.delay_ms} ms" if self.delay_ms else ""
+        return ", ".join(said) + late
+
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What goes back for one delivery; `status` and below count only if it ends in an answer."""

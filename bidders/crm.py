@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from bidders.behaviour import Answer, Behaviour, Failure, Outcome, draw_fate, respond
+from bidders.kit.bidder import Bidder
 from bidders.routes import build_app
 from bidders.sink import Counts, Crms, SeenLead, UnknownCrm
 
@@ -88,8 +89,9 @@ async def crm_server(
     host: str = "127.0.0.1",
     port: int = 0,
     behaviours: Mapping[str, Behaviour] = READY_MADE,
+    bidders: Mapping[str, Bidder] | None = None,
 ) -> AsyncIterator[CrmServer]:
-    """Serve CRMs while the context lasts.
+    """Serve CRMs while the context lasts, and bidders beside them, under /bidder/{name}.
 
     Port 0 takes a free one. Raises OSError if the address cannot be had.
     """
@@ -97,8 +99,11 @@ async def crm_server(
     for name, behaviour in behaviours.items():
         crms.set_behaviour(name, behaviour)
     # A caller that hangs up ends its handler, so patience is not spent on the gone.
+    app = build_app(crms)
+    for name, bidder in (bidders or {}).items():
+        bidder.add_routes(app, f"/bidder/{name}")
     runner = web.AppRunner(
-        build_app(crms),
+        app,
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=SHUTDOWN_SECONDS,

@@ -6,8 +6,6 @@ Decides nothing about a lead; that is `behaviour` and `sink`. Where it comes fro
 import asyncio
 import contextlib
 import re
-import socket
-import struct
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
@@ -15,16 +13,17 @@ import msgspec
 from aiohttp import web
 
 from bidders.behaviour import Answer, Behaviour
+from bidders.kit.wire import read_lead
 from bidders.sink import (
     Counts,
     Crms,
     DeliveryConflict,
-    Lead,
     SeenLead,
     Sink,
     TooManyCrms,
     UnknownCrm,
 )
+from bidders.tcp import reset
 
 MAX_BODY_BYTES = 64 * 1024  # the wire's bound
 MAX_LISTED_LEADS = 1_000  # in one answer
@@ -34,7 +33,6 @@ HANG_SECONDS = 60  # longer than any sender waits; then the connection is reset
 CRMS: web.AppKey[Crms] = web.AppKey("crms", Crms)
 CLOSING: web.AppKey[asyncio.Event] = web.AppKey("closing", asyncio.Event)
 
-_read_lead = msgspec.json.Decoder(Lead).decode
 _read_behaviour = msgspec.json.Decoder(Behaviour).decode
 _write = msgspec.json.Encoder(decimal_format="number").encode
 # Where a decoder's message names the field: at a path, as a missing or unknown field, or first.
@@ -105,7 +103,7 @@ async def _take_lead(request: web.Request) -> web.StreamResponse:
     sink = _find(request)
     try:
         body = await request.read()
-        lead = _read_lead(body)
+        lead = read_lead(body)
         body.decode()  # the decoder passes over what it does not read; the record shows it all
     except (web.HTTPException, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         sink.note_unreadable()
@@ -155,23 +153,13 @@ async def _give(request: web.Request, answer: Answer) -> web.Response:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(request.app[CLOSING].wait(), HANG_SECONDS)
     if answer.ending != "answer":
-        _reset(request)
+        if request.transport is not None:
+            reset(request.transport)
         return web.Response()  # goes nowhere: the connection is gone
     headers = {"Content-Type": answer.content_type}
     if answer.retry_after_seconds is not None:
         headers["Retry-After"] = str(answer.retry_after_seconds)
     return web.Response(status=answer.status, body=answer.body, headers=headers)
-
-
-def _reset(request: web.Request) -> None:
-    transport = request.transport
-    if transport is None:
-        return
-    connection = transport.get_extra_info("socket")
-    if connection is not None:
-        # Lingering for no time at all makes the close a reset instead of an orderly end.
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
 
 
 async def _let_go(app: web.Application) -> None:

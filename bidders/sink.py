@@ -7,20 +7,17 @@ Where it comes from: design, Wire (the lead delivery).
 import re
 from collections import Counter
 from collections.abc import Iterator
-from decimal import Decimal
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from bidders.behaviour import Answer, Behaviour, Outcome, draw_fate, respond
+from bidders.kit.wire import Lead
 
 MAX_CRMS = 1_000  # more than a market of the demo or the benchmarks has companies
 MAX_RECORD_LEADS = 50_000  # per CRM, the oldest dropped
 MAX_RECORD_BYTES = 64 << 20  # per CRM; 50,000 usual leads take about half of it
-MAX_PRICE = Decimal(10_000_000)  # USD for one lead; above is a fault of the sender
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
 class UnknownCrm(LookupError):
@@ -33,30 +30,6 @@ class TooManyCrms(Exception):
 
 class DeliveryConflict(Exception):
     """A delivery id came again with another lead in it."""
-
-
-class Lead(msgspec.Struct, frozen=True, kw_only=True):
-    """A lead delivery as the exchange sends it; what else the body carries is kept, not read."""
-
-    delivery_id: Id
-    lead_id: Id
-    campaign_id: Id
-    vertical: Id
-    price: Decimal
-    attributes: dict[str, Any]
-    contact: dict[str, Any]
-    test: bool = False
-
-    def __post_init__(self) -> None:
-        if not (self.price.is_finite() and 0 <= self.price <= MAX_PRICE):
-            raise ValueError(f"`price` must be from 0 to {MAX_PRICE}")
-        if self.price != round(self.price, 2):
-            raise ValueError("`price` must have at most two decimals")
-
-    @property
-    def price_cents(self) -> int:
-        """The price in cents; exact, for the price has at most two decimals."""
-        return int(self.price * 100)
 
 
 class SeenLead(msgspec.Struct, frozen=True, kw_only=True):

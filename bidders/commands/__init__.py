@@ -1,0 +1,1 @@
+"""The commands of `python -m bidders`, a file each: its options, and what it does with them."""
