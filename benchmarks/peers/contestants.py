@@ -7,9 +7,9 @@ from typing import Final, Protocol
 
 from benchmarks.peers.arena import Arena, Bidders, free_port
 from benchmarks.peers.exchange import ExchangeContestant
+from benchmarks.peers.findings import OURS, STREAM
 from benchmarks.peers.toolchains import Ready, prepare_fastify, prepare_go, prepare_python
 from benchmarks.processes import Served
-
 
 PLAIN_KEY: Final = "sk_peer"
 """The plain peers ask nobody who they are."""
@@ -71,8 +71,8 @@ def every_contestant() -> list[Contestant]:
     """All there are, ours first."""
     fastapi = ("fastapi", "uvicorn")
     return [
-        ExchangeContestant("exchange", stream=False),
-        ExchangeContestant("exchange, bid stream", stream=True),
+        ExchangeContestant(OURS, stream=False),
+        ExchangeContestant(STREAM, stream=True),
         PlainPeer("Go net/http", prepare_go),
         PlainPeer("Fastify + undici", prepare_fastify),
         PlainPeer(

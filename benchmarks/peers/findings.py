@@ -1,4 +1,4 @@
-"""What a run beside the peers found: one Struct, written as JSON, read by the judge and the page."""
+"""What a run beside the peers found: one Struct, written as JSON, read by judge and page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ LOAD_CORE_FULL: Final = 0.95
 
 OURS: Final = "exchange"
 STREAM: Final = "exchange, bid stream"
-HTTPX: Final = "FastAPI + httpx"
 
 
 class PeerPlan(Struct, frozen=True, kw_only=True):

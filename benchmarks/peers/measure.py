@@ -1,4 +1,4 @@
-"""The measurements beside the peers, in order: rounds that take turns, a number of bidders at a time.
+"""The measurements beside the peers: rounds that take turns, one number of bidders after another.
 
 A contestant that fails is put out with what it said, and the others go on.
 """
@@ -29,6 +29,9 @@ SELLER_PERCENT: Final = 85
 HALF: Final = 0.5
 HANG_MOST_RATE: Final = 4_000.0
 """Pings a second with one bidder hanging: what the connections can carry until the deadline."""
+
+HANG_WARMUP: Final = 0.25
+"""The share of that rate that a server is warmed up with."""
 
 TRIAL_WARMUP_S: Final = 0.15
 
@@ -179,7 +182,7 @@ class Run:
         return fields
 
     def _try(self, loader: CheckingLoader, one: Entered) -> Order:
-        """The order of a round, with the connections that gave the highest rate of right answers."""
+        """The order of a round, with the connections that gave the most right answers."""
         plan = self._plan
         order = Order(
             url=one.served.url,
@@ -190,12 +193,12 @@ class Run:
             seconds=plan.seconds,
             warmup_s=plan.warmup_s,
         )
+        trial = replace(order, seconds=plan.trial_s, warmup_s=TRIAL_WARMUP_S)
+        # Not kept: compiling, connecting and importing are over before anything is compared.
+        self._attempt(loader, one, replace(trial, connections=plan.connections[-1]))
         best_rate = -1.0
         for connections in plan.connections:
-            trial = replace(
-                order, connections=connections, seconds=plan.trial_s, warmup_s=TRIAL_WARMUP_S
-            )
-            done = self._attempt(loader, one, trial)
+            done = self._attempt(loader, one, replace(trial, connections=connections))
             if done is not None and done.rate > best_rate:
                 best_rate, order = done.rate, replace(order, connections=connections)
         return order
@@ -207,6 +210,7 @@ class Run:
         self._told("one bidder hanging, at half load")
         found = []
         for one in entered:
+            rate = min(max(rates.get(one.name, 0.0) * HALF, 1.0), HANG_MOST_RATE)
             order = Order(
                 url=one.served.url,
                 key=one.key,
@@ -215,8 +219,10 @@ class Run:
                 connections=plan.hang_connections,
                 seconds=plan.hang_seconds,
                 warmup_s=plan.warmup_s + plan.hang_timeout_ms / 1_000,
-                rate=min(max(rates.get(one.name, 0.0) * HALF, 1.0), HANG_MOST_RATE),
+                rate=rate,
             )
+            # Not kept: a server that has just begun is no server at half load.
+            self._attempt(loader, one, replace(order, rate=rate * HANG_WARMUP))
             done = self._attempt(loader, one, order)
             if done is not None:
                 found.append(

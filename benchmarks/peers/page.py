@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Final
 
 from benchmarks.findings import Verdict
 from benchmarks.page import verdict_table, whole_page
@@ -11,7 +12,7 @@ from benchmarks.peers.findings import Field, Hanging, PeerFindings, is_ours
 from benchmarks.peers.judge import over
 from benchmarks.plots import Bar, Spread, bars, spreads
 
-TITLE = "The same auction, beside others"
+TITLE: Final = "The same auction, beside others"
 
 
 def write_page(found: PeerFindings, verdicts: Sequence[Verdict], text: str) -> str:
