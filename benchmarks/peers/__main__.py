@@ -37,6 +37,7 @@ QUICK: Final = PeerPlan(
     seconds=0.8,
     warmup_s=0.25,
     trial_s=0.3,
+    hang_rounds=1,
     hang_seconds=1.5,
 )
 NORMAL: Final = PeerPlan(
@@ -46,7 +47,8 @@ NORMAL: Final = PeerPlan(
     seconds=0.8,
     warmup_s=0.2,
     trial_s=0.3,
-    hang_seconds=2.0,
+    hang_rounds=3,
+    hang_seconds=1.2,
 )
 FULL: Final = PeerPlan(
     name="full",
@@ -56,7 +58,8 @@ FULL: Final = PeerPlan(
     warmup_s=0.5,
     connections=(4, 8, 16, 32, 64, 128),
     trial_s=0.8,
-    hang_seconds=8.0,
+    hang_rounds=7,
+    hang_seconds=4.0,
 )
 
 

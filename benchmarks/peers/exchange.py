@@ -23,6 +23,9 @@ CALL_S: Final = 10.0
 BIDDER_TIMEOUT_MS: Final = 300
 """What each campaign gives its bidder at most; the ping's own deadline may be shorter."""
 
+MAX_INFLIGHT: Final = 2_000
+"""Pings at once: the plain peers have no bound, and a hanging bidder keeps many waiting."""
+
 
 class ExchangeContestant:
     """One worker with a remote campaign for each bidder, by calls or by bid stream."""
@@ -45,7 +48,13 @@ class ExchangeContestant:
     def start(self, arena: Arena, bidders: Bidders, count: int) -> Served:
         """Start a worker on a market of its own, with nobody in it."""
         market = arena.exchange.market(0)
-        return arena.exchange.start_worker({**market, "EXCHANGE_ALLOW_PRIVATE_ADDRESSES": "1"})
+        return arena.exchange.start_worker(
+            {
+                **market,
+                "EXCHANGE_ALLOW_PRIVATE_ADDRESSES": "1",
+                "EXCHANGE_PING_MAX_INFLIGHT": str(MAX_INFLIGHT),
+            }
+        )
 
     def enter(self, served: Served, bidders: Bidders, count: int) -> str:
         """Bring in a seller, and a company with a campaign for each bidder."""

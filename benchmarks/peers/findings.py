@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from benchmarks.findings import Machine, median, median_latency
+from benchmarks.findings import UNDISTURBED, Machine, median, median_latency
 from exchange.bench.latency import Latency
 from exchange.bench.measured import Measured
 
@@ -30,13 +30,14 @@ class PeerPlan(Struct, frozen=True, kw_only=True):
     rounds: int
     seconds: float
     warmup_s: float
-    connections: tuple[int, ...] = (8, 32, 64)
+    connections: tuple[int, ...] = (8, 64)
     trial_s: float
     timeout_ms: int = 400
     hang_size: int = 10
+    hang_rounds: int
     hang_seconds: float
-    hang_timeout_ms: int = 100
-    hang_connections: int = 512
+    hang_timeout_ms: int = 200
+    hang_connections: int = 1_024
 
 
 class Round(Struct, frozen=True, kw_only=True):
@@ -109,23 +110,57 @@ class Field(Struct, frozen=True, kw_only=True):
 class Hanging(Struct, frozen=True, kw_only=True):
     """A contestant at half its rate, its best bidder taking every call and never answering.
 
-    Right is the price of the best of those that do answer: their bids must be kept.
+    Right is the price of the best of those that do answer: their bids must be kept. Times are
+    beyond the deadline, in microseconds; below 0 is before it.
     """
 
     name: str
     size: int
     timeout_ms: int
-    round: Round
+    rounds: tuple[Round, ...]
 
     @property
     def over_p50_us(self) -> float:
-        """The median answer's time beyond the deadline, in microseconds; below 0 is before it."""
-        return self.round.measured.latency.p50_us - self.timeout_ms * 1_000
+        """The median of the rounds' medians."""
+        return self._latency.p50_us - self.timeout_ms * 1_000
 
     @property
     def over_p99_us(self) -> float:
-        """The same of the 99th percentile."""
-        return self.round.measured.latency.p99_us - self.timeout_ms * 1_000
+        """The median of the rounds' 99th percentiles."""
+        return self._latency.p99_us - self.timeout_ms * 1_000
+
+    @property
+    def offered_rate(self) -> float:
+        """Pings a second."""
+        return median([one.measured.offered_rate or 0.0 for one in self.rounds])
+
+    @property
+    def cpu_us(self) -> float:
+        """The median CPU of the server for one auction, in microseconds."""
+        return median([one.cpu_us for one in self.rounds])
+
+    @property
+    def right_share(self) -> float:
+        """The median share of right answers: of bids that were kept."""
+        return median([one.right_share for one in self.rounds])
+
+    @property
+    def unanswered(self) -> int:
+        """Pings without an answer, in all rounds."""
+        return sum(one.measured.unanswered + one.measured.broken for one in self.rounds)
+
+    @property
+    def wrong(self) -> dict[str, int]:
+        """What the other answers said, in all rounds."""
+        sums: dict[str, int] = {}
+        for one in self.rounds:
+            for said, count in one.wrong.items():
+                sums[said] = sums.get(said, 0) + count
+        return sums
+
+    @property
+    def _latency(self) -> Latency:
+        return median_latency([one.measured.latency for one in self.rounds])
 
 
 class PeerFindings(Struct, frozen=True, kw_only=True):
@@ -152,6 +187,19 @@ class PeerFindings(Struct, frozen=True, kw_only=True):
     def best_peer(self, size: int) -> Field | None:
         """The fastest that is not ours."""
         return next((f for f in self.of_size(size) if not is_ours(f.name)), None)
+
+    @property
+    def disturbance(self) -> str:
+        """What to say of a run whose peers were slowed by other programs; empty if none was.
+
+        In a closed loop a peer waits for nothing: what it lacks of its core others had. The
+        exchange is not asked, since it waits for its stores too.
+        """
+        slowed = [f for f in self.fields if not is_ours(f.name) and f.core_share < UNDISTURBED]
+        if not slowed:
+            return ""
+        least = min(slowed, key=lambda field: field.core_share)
+        return f"disturbed: {least.name} had {least.core_share:.0%} of its core"
 
     def call_us(self, name: str) -> float | None:
         """CPU of the server for each further outgoing call; None of fewer than two sizes."""

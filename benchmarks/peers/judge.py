@@ -37,7 +37,8 @@ def _to_best_peer(found: PeerFindings) -> Verdict:
     return Verdict(
         asked=asked,
         found=f"{ratio:.2f} × {best.name} ({ours.rate:,.0f} of {best.rate:,.0f} a second)"
-        + _disturbed([ours, best]),
+        + _by_cpu(best, ours)
+        + _bounded(found, [ours, best]),
         holds=ratio >= TO_BEST_PEER,
     )
 
@@ -51,7 +52,8 @@ def _stream_to_calls(found: PeerFindings) -> Verdict:
     return Verdict(
         asked=asked,
         found=f"{ratio:.2f} × ({stream.rate:,.0f} of {calls.rate:,.0f} a second)"
-        + _disturbed([stream, calls]),
+        + _by_cpu(calls, stream)
+        + _bounded(found, [stream, calls]),
         holds=ratio >= STREAM_TO_CALLS,
     )
 
@@ -76,9 +78,8 @@ def _hanging(found: PeerFindings) -> list[Verdict]:
     hanging = next((one for one in found.hanging if one.name == OURS), None)
     if hanging is None:
         return [_missing(text, found.out.get(OURS)) for text in asked]
-    measured = hanging.round.measured
-    lost = measured.unanswered + measured.broken
-    wrong = ", ".join(f"{said}: {count:,}" for said, count in hanging.round.wrong.items())
+    lost = hanging.unanswered
+    wrong = ", ".join(f"{said}: {count:,}" for said, count in hanging.wrong.items())
     return [
         Verdict(
             asked=asked[0],
@@ -88,8 +89,8 @@ def _hanging(found: PeerFindings) -> list[Verdict]:
         ),
         Verdict(
             asked=asked[1],
-            found=f"{hanging.round.right_share:.2%} right" + (f" ({wrong})" if wrong else ""),
-            holds=hanging.round.right_share >= RIGHT,
+            found=f"{hanging.right_share:.2%} right" + (f" ({wrong})" if wrong else ""),
+            holds=hanging.right_share >= RIGHT,
         ),
     ]
 
@@ -99,13 +100,20 @@ def over(us: float) -> str:
     return f"{us / 1_000:+.1f} ms" if us >= 0 else f"{-us / 1_000:.1f} ms before it"
 
 
-def _disturbed(fields: list[Field]) -> str:
-    """What to say of rounds that something else than the contestant may have bounded."""
+def _by_cpu(dearer: Field, cheaper: Field) -> str:
+    """The ratio of what an auction costs their servers: less moved by others than rates are."""
+    return f"; {dearer.cpu_us / cheaper.cpu_us:.2f} × by CPU" if cheaper.cpu_us else ""
+
+
+def _bounded(found: PeerFindings, fields: list[Field]) -> str:
+    """What to say of rates that something else than the contestant may have bounded."""
     said = [
         f"the load's core was {field.load_core_share:.0%} full beside {field.name}"
         for field in fields
         if field.load_core_share >= LOAD_CORE_FULL
     ]
+    if found.disturbance:
+        said.append(found.disturbance)
     return "".join(f"; {text}" for text in said)
 
 

@@ -56,7 +56,11 @@ class Entered(Struct, frozen=True, kw_only=True):
 
 def steps_of(plan: PeerPlan, contestants: int) -> int:
     """How many steps a run has."""
-    return contestants + len(plan.sizes) * (plan.rounds + 2) + (2 if plan.hang_seconds else 0)
+    return (
+        contestants
+        + len(plan.sizes) * (plan.rounds + 2)
+        + (plan.hang_rounds + 2 if plan.hang_rounds else 0)
+    )
 
 
 def expected_cents(best_bidder: int) -> int:
@@ -85,7 +89,7 @@ class Run:
         for size in plan.sizes:
             fields += self._measure_size(loader, size)
         hanging: list[Hanging] = []
-        if plan.hang_seconds:
+        if plan.hang_rounds:
             rates = {f.name: f.rate for f in fields if f.size == plan.hang_size}
             hanging = self._measure_hanging(loader, rates)
         return PeerFindings(
@@ -195,7 +199,7 @@ class Run:
         )
         trial = replace(order, seconds=plan.trial_s, warmup_s=TRIAL_WARMUP_S)
         # Not kept: compiling, connecting and importing are over before anything is compared.
-        self._attempt(loader, one, replace(trial, connections=plan.connections[-1]))
+        self._attempt(loader, one, replace(trial, connections=plan.connections[0]))
         best_rate = -1.0
         for connections in plan.connections:
             done = self._attempt(loader, one, replace(trial, connections=connections))
@@ -207,11 +211,11 @@ class Run:
         plan, best = self._plan, self._plan.hang_size - 1
         self._told("one bidder hanging: starting everyone")
         entered = self._enter(plan.hang_size, hang=best)
-        self._told("one bidder hanging, at half load")
-        found = []
+        self._told("one bidder hanging: warming up")
+        orders = {}
         for one in entered:
             rate = min(max(rates.get(one.name, 0.0) * HALF, 1.0), HANG_MOST_RATE)
-            order = Order(
+            orders[one.name] = order = Order(
                 url=one.served.url,
                 key=one.key,
                 price_cents=expected_cents(best - 1),
@@ -223,18 +227,25 @@ class Run:
             )
             # Not kept: a server that has just begun is no server at half load.
             self._attempt(loader, one, replace(order, rate=rate * HANG_WARMUP))
-            done = self._attempt(loader, one, order)
-            if done is not None:
-                found.append(
-                    Hanging(
-                        name=one.name,
-                        size=plan.hang_size,
-                        timeout_ms=plan.hang_timeout_ms,
-                        round=done,
-                    )
-                )
+        rounds: dict[str, list[Round]] = {one.name: [] for one in entered}
+        for number in range(plan.hang_rounds):
+            self._told(f"one bidder hanging: round {number + 1} of {plan.hang_rounds}")
+            for one in entered:
+                done = self._attempt(loader, one, orders[one.name])
+                if done is not None:
+                    rounds[one.name].append(done)
+        for one in entered:
             one.served.stop()
-        return found
+        return [
+            Hanging(
+                name=one.name,
+                size=plan.hang_size,
+                timeout_ms=plan.hang_timeout_ms,
+                rounds=tuple(rounds[one.name]),
+            )
+            for one in entered
+            if one.contestant in self._left
+        ]
 
     def _attempt(self, loader: CheckingLoader, one: Entered, order: Order) -> Round | None:
         """Make one load; a contestant that cannot take it is put out."""

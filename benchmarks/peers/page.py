@@ -19,6 +19,7 @@ def write_page(found: PeerFindings, verdicts: Sequence[Verdict], text: str) -> s
     """The whole page; ``text`` is the run's JSON, to be shown as it is."""
     machine, plan = found.machine, found.plan
     where = "server and load on cores of their own" if machine.apart else "all on one core"
+    disturbed = f" <b>{escape(found.disturbance)}</b>" if found.disturbance else ""
     sections = [
         f"<h1>{TITLE}</h1>",
         f"<p>{escape(found.at)} · {escape(plan.name)} run of {found.seconds:.0f} s · "
@@ -26,7 +27,7 @@ def write_page(found: PeerFindings, verdicts: Sequence[Verdict], text: str) -> s
         f"{machine.load_before} before. Every server has one core, the bidders and the load "
         f"another; medians of {plan.rounds} rounds that took turns, at the number of connections "
         "that served each best. Only right answers count: those that name the price of the best "
-        "bid. Only figures of one run compare.</p>",
+        f"bid. Only figures of one run compare.{disturbed}</p>",
         "<h2>What is asked of the exchange</h2>",
         verdict_table(verdicts),
         "<h2>Auctions a second</h2>",
@@ -124,16 +125,17 @@ def _latency(found: PeerFindings, size: int) -> str:
 def _hanging(hanging: Sequence[Hanging]) -> str:
     first = hanging[0]
     rows = "".join(
-        f"<tr><td>{escape(one.name)}</td><td>{one.round.measured.offered_rate or 0:,.0f}</td>"
+        f"<tr><td>{escape(one.name)}</td><td>{one.offered_rate:,.0f}</td>"
         f"<td>{over(one.over_p50_us)}</td><td>{over(one.over_p99_us)}</td>"
-        f"<td>{one.round.right_share:.2%}</td><td>{one.round.cpu_us:,.0f}</td></tr>"
+        f"<td>{one.right_share:.2%}</td><td>{one.unanswered:,}</td><td>{one.cpu_us:,.0f}</td></tr>"
         for one in hanging
     )
     return (
         f"<p>The best of {first.size} bidders takes every call and never answers; pings with a "
         f"deadline of {first.timeout_ms} ms at half of each one's rate. Kept is the share of "
         "answers that name the best bid that came.</p><table><tr><th></th><th>a second</th>"
-        "<th>p50 after the deadline</th><th>p99</th><th>kept</th><th>CPU µs</th></tr>"
+        "<th>p50 after the deadline</th><th>p99</th><th>kept</th><th>unanswered</th>"
+        "<th>CPU µs</th></tr>"
         f"{rows}</table>"
     )
 

@@ -24,6 +24,8 @@ def tell(found: PeerFindings, verdicts: list[Verdict], console: Console) -> None
     console.print(table)
     if not found.machine.apart:
         console.print("server and load shared one core: rates say little")
+    if found.disturbance:
+        console.print(f"[bold]{found.disturbance}[/]; trust the CPU more than the rates")
     if any(field.load_core_share >= LOAD_CORE_FULL for field in found.fields):
         console.print("[bold]the load's core was full at times[/]: those rates are a lower bound")
 
@@ -67,14 +69,13 @@ def _hanging(found: PeerFindings) -> Table:
         f"{first.timeout_ms} ms",
     )  # fmt: skip
     for one in found.hanging:
-        measured = one.round.measured
         table.add_row(
             one.name,
-            f"{measured.offered_rate or 0:,.0f}",
+            f"{one.offered_rate:,.0f}",
             over(one.over_p50_us),
             over(one.over_p99_us),
-            f"{one.round.right_share:.2%}",
-            f"{measured.unanswered + measured.broken:,}",
-            f"{one.round.cpu_us:,.0f}",
+            f"{one.right_share:.2%}",
+            f"{one.unanswered:,}",
+            f"{one.cpu_us:,.0f}",
         )
     return table

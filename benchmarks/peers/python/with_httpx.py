@@ -1,6 +1,7 @@
 """The auction, written plainly: FastAPI in front, an httpx client for each bidder behind.
 
-A client each, because a client's pool looks through all its connections at every request.
+A client each, and few idle connections, because a pool looks at every one of its connections for
+every request.
 BIDDERS (URLs, with commas between) says whom to ask for a price.
 """
 
@@ -16,7 +17,7 @@ from auction import HEADERS, NoOffer, Offer, Ping, bid_request, decide, new_ping
 from fastapi import FastAPI
 
 BIDDERS = os.environ["BIDDERS"].split(",")
-LIMITS = httpx.Limits(max_connections=512, max_keepalive_connections=512, keepalive_expiry=60)
+LIMITS = httpx.Limits(max_connections=512, max_keepalive_connections=8, keepalive_expiry=60)
 
 
 @asynccontextmanager
