@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 from benchmarks.findings import Verdict
-from benchmarks.peers.findings import LOAD_CORE_FULL, OURS, STREAM, Field, PeerFindings
+from benchmarks.peers.findings import LOAD_CORE_FULL, OURS, STREAM, Field, PeerFindings, is_ours
 
 SIZE: Final = 10
 TO_BEST_PEER: Final = 1.5
@@ -38,6 +38,7 @@ def _to_best_peer(found: PeerFindings) -> Verdict:
         asked=asked,
         found=f"{ratio:.2f} × {best.name} ({ours.rate:,.0f} of {best.rate:,.0f} a second)"
         + _by_cpu(best, ours)
+        + "".join(f"; without {name}" for name in found.out if not is_ours(name))
         + _bounded(found, [ours, best]),
         holds=ratio >= TO_BEST_PEER,
     )

@@ -106,6 +106,9 @@ def prepare_go() -> Ready:
         command = [go, "build", "-trimpath", "-o", str(folder / "auction"), "."]
         _run(command, HERE / "go", given)
         (folder / "version").write_text(_say([go, "version"]).split()[2].removeprefix("go"))
+        for name in ("toolchain", "cache", "path"):
+            # Hundreds of megabytes, and only the program is needed again.
+            shutil.rmtree(folder / name, ignore_errors=True)
 
     _once(folder, [pins, *sources], build)
     return Ready(
@@ -175,7 +178,7 @@ def _run(
     command: Sequence[str], folder: Path, given: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a step. Raises Unavailable with its last words, or when it takes too long."""
-    name = Path(command[0]).name
+    name = command[2] if command[1] == "-m" else Path(command[0]).name
     try:
         done = subprocess.run(
             command,
