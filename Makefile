@@ -9,10 +9,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo bench test check lock clean
+.PHONY: help install run demo bench bench-peers test check lock clean
 
 help: ## Tell what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 install: $(INSTALLED) ## Make .venv with everything in it
 
@@ -25,6 +25,9 @@ demo: $(INSTALLED) ## Show a market at work, then leave
 bench: $(INSTALLED) ## Measure it beside bare servers, under 3 minutes (BENCH=full for longer)
 	@exec $(BIN)/python -m benchmarks.run
 
+bench-peers: $(INSTALLED) ## Measure its auction beside plain ones in FastAPI, Fastify and Go (PEERS=full)
+	@exec $(BIN)/python -m benchmarks.peers
+
 test: $(INSTALLED) ## Run every test (PYTEST_OPTIONS="-x -k name" to choose)
 	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
@@ -35,16 +38,22 @@ check: $(INSTALLED) ## Format, lint, types, layers, then every test
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory test
 
-lock: ## Pin and hash requirements.in again
+lock: ## Pin and hash every requirements.in again
 	@set -eu; work="$$(mktemp -d)"; trap 'rm -rf "$$work"' EXIT; \
 	$(PYTHON) -m venv "$$work"; "$$work/bin/python" -m pip install --quiet uv; \
-	"$$work/bin/uv" pip compile --quiet --upgrade --universal --python-version 3.11 \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --custom-compile-command "make lock" requirements.in --output-file requirements.txt
+	for folder in . benchmarks/peers benchmarks/peers/go; do \
+	  (cd "$$folder" && "$$work/bin/uv" pip compile --quiet --upgrade --universal \
+	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	    --custom-compile-command "make lock" requirements.in --output-file requirements.txt); \
+	done; \
+	if command -v npm >/dev/null; then \
+	  cd benchmarks/peers/fastify && npm install --package-lock-only --ignore-scripts --no-audit \
+	    --no-fund --loglevel=error --omit-lockfile-registry-resolved; \
+	else echo "no npm: benchmarks/peers/fastify/package-lock.json stays as it is"; fi
 
 clean: ## Remove what make and the tools made here (never the exchange's data)
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -rf .import_linter_cache
+	rm -rf .import_linter_cache benchmarks/results/.peers
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements.txt pyproject.toml

@@ -11,7 +11,7 @@ from benchmarks.judge import MEMORY_MB
 from benchmarks.plots import Bar, Spread, bars, spreads
 from exchange.bench.latency import Latency
 
-_STYLE: Final = """
+STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1c2024; --soft: #68707a; --line: #d7dbe0;
   --ours: #1f6feb; --floor: #a8b0ba; --good: #1a7f37; --bad: #cf222e; --page: #fff; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ed; --soft: #98a1ab; --line: #343a41;
@@ -48,7 +48,7 @@ def write_page(found: Findings, verdicts: Sequence[Verdict], text: str) -> str:
         f"machine's load {machine.load_before} before{disturbed}. Ratios of medians of rounds that "
         "took turns; only figures of one run compare.</p>",
         "<h2>What is asked of it</h2>",
-        _verdicts(verdicts),
+        verdict_table(verdicts),
         "<h2>Pings</h2>",
         _rates(found),
         _stages(found),
@@ -71,14 +71,20 @@ def write_page(found: Findings, verdicts: Sequence[Verdict], text: str) -> str:
         ),
         f"<details><summary>All figures</summary><pre>{escape(text)}</pre></details>",
     ]
+    return whole_page("How fast the exchange answers", sections)
+
+
+def whole_page(title: str, sections: Sequence[str]) -> str:
+    """A page that needs nothing but itself."""
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
-        'content="width=device-width"><title>How fast the exchange answers</title>'
-        f"<style>{_STYLE}</style>{''.join(sections)}</html>\n"
+        f'content="width=device-width"><title>{escape(title)}</title>'
+        f"<style>{STYLE}</style>{''.join(sections)}</html>\n"
     )
 
 
-def _verdicts(verdicts: Sequence[Verdict]) -> str:
+def verdict_table(verdicts: Sequence[Verdict]) -> str:
+    """What was asked, what was found, and whether it holds."""
     rows = [
         f"<tr><td>{escape(v.asked)}</td><td>{escape(v.found)}</td>"
         f'<td class="{_WORDS[v.holds][0]}">{_WORDS[v.holds][1]}</td></tr>'

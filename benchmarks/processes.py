@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from benchmarks.load import Order, Posted
 from benchmarks.returns import Returns
@@ -31,10 +32,10 @@ class Served:
     """A server under test, as a process."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], port: int, log_path: Path, ready: int
+        self, process: subprocess.Popen[bytes], port: int, log_path: Path, ready: int | None
     ) -> None:
         self._process = process
-        self._ready: int | None = ready
+        self._ready = ready
         self.port = port
         self.log_path = log_path
 
@@ -66,8 +67,7 @@ class Served:
 
     def cpu_s(self) -> float:
         """Seconds of CPU it used so far, user and system, all threads."""
-        fields = _proc(self.pid, "stat").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return cpu_s_of(self.pid)
 
     def resident_mb(self) -> float:
         """Memory it holds now, in MB of 10^6 bytes."""
@@ -95,17 +95,22 @@ class Loader:
 
     def ping(self, order: Order) -> Measured:
         """Have pings measured."""
-        return msgspec.json.decode(self._carry_out(order), type=Measured)
+        return msgspec.json.decode(self.carry_out(order), type=Measured)
 
     def post(self, order: Order) -> Posted:
         """Have posts measured."""
-        return msgspec.json.decode(self._carry_out(order), type=Posted)
+        return msgspec.json.decode(self.carry_out(order), type=Posted)
 
     def returns(self, order: Order) -> Returns:
         """Have rejections measured."""
-        return msgspec.json.decode(self._carry_out(order), type=Returns)
+        return msgspec.json.decode(self.carry_out(order), type=Returns)
 
-    def _carry_out(self, order: Order) -> bytes:
+    def cpu_s(self) -> float:
+        """Seconds of CPU it used so far."""
+        return cpu_s_of(self._process.pid)
+
+    def carry_out(self, order: Struct) -> bytes:
+        """Send an order, and give the line it is answered with. Raises BenchFailed for none."""
         given, gives = self._process.stdin, self._process.stdout
         assert given is not None and gives is not None
         try:
@@ -116,7 +121,7 @@ class Loader:
         readable, _, _ = select.select([gives], [], [], ORDER_S)
         line = gives.readline() if readable else b""
         if not line:
-            raise BenchFailed(f"the load failed at {order.kind} of {order.url}")
+            raise BenchFailed("the load failed; its last words are above")
         return line
 
     def stop(self) -> None:
@@ -128,6 +133,12 @@ class Loader:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def cpu_s_of(pid: int) -> float:
+    """Seconds of CPU a process used so far, user and system, all threads."""
+    fields = _proc(pid, "stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def _proc(pid: int, name: str) -> str:

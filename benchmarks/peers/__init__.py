@@ -1,0 +1,1 @@
+"""The same auction beside others: written plainly in what teams commonly use, and the exchange."""

@@ -1,0 +1,3 @@
+module plainauction
+
+go 1.22
