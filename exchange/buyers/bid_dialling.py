@@ -10,6 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final, TypeVar
 
@@ -77,7 +78,7 @@ class Dialler:
         self._allow_private = allow_private_addresses
         self._remember_s = remember_s
         self._resolve = resolve
-        self._tls = tls or ssl.create_default_context()
+        self._tls = tls or _machines_trust()
         self._known: dict[str, tuple[float, Sequence[str]]] = {}
         self._asking: dict[str, asyncio.Task[Sequence[str]]] = {}
 
@@ -168,6 +169,12 @@ class Dialler:
             server_hostname=place.host if place.is_tls else None,
         )
         return protocol
+
+
+@lru_cache(maxsize=1)
+def _machines_trust() -> ssl.SSLContext:
+    """The certificates the machine trusts; reading them takes a while, so they are read once."""
+    return ssl.create_default_context()
 
 
 def _is_address(host: str) -> bool:
