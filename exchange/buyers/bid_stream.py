@@ -52,6 +52,8 @@ class _Entry(Struct, frozen=True):
     token: object = None
 
 
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _read_entries = msgspec.json.Decoder(list[_Entry]).decode
 _read_entry = msgspec.json.Decoder(_Entry).decode
 _read_parts = msgspec.json.Decoder(list[Raw]).decode
@@ -189,18 +191,13 @@ class StreamLine:
         """Read a frame; one entry that cannot be read does not take the others with it."""
         try:
             return _read_entries(message)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            pass
-        entries: list[_Entry] = []
-        try:
-            for part in _read_parts(message):
-                try:
-                    entries.append(_read_entry(part))
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                    self.breaker.failed()
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except _UNREADABLE:
             self.breaker.failed()
-        return entries
+        try:
+            parts = _read_parts(message)
+        except _UNREADABLE:
+            return []
+        return [entry for part in parts if (entry := _try_entry(part)) is not None]
 
     # --- the stream itself ------------------------------------------------------------------------
 
@@ -275,3 +272,10 @@ class StreamLine:
             max_bytes=MAX_FRAME_BYTES,
             loop=self._loop,
         )
+
+
+def _try_entry(part: Raw) -> _Entry | None:
+    try:
+        return _read_entry(part)
+    except _UNREADABLE:
+        return None
