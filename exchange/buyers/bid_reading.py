@@ -6,6 +6,7 @@ Pure: values in, a `BidRead` out, the same for every way a bid can come. Rules: 
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -20,6 +21,8 @@ MAX_TOKEN_CHARS: Final = 1_024
 """The longest token kept with an offer; it goes back to the bidder with the post."""
 
 CURRENCY: Final = "USD"
+
+_REMEMBERED_BYTES: Final = 16  # any plain price; longer ones would fill the memory
 
 _BOM: Final = b"\xef\xbb\xbf"  # some systems begin their JSON with it
 
@@ -50,8 +53,8 @@ def read_bid(body: bytes, *, ping_id: PingId, max_price_cents: int) -> BidRead:
         bid = _read_bid(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return unreadable("not a JSON object")
-    return judge_bid(
-        read_price(bid.price),
+    return judge_cents(
+        read_cents(bid.price),
         currency=bid.currency,
         token=bid.token,
         auction=bid.ping_id,
@@ -71,34 +74,71 @@ def judge_bid(
 ) -> BidRead:
     """Judge a bid by its values, as they were found in an answer.
 
-    ``price`` is in dollars, a decimal, an integer or plain text such as ``"42.50"``; None and 0
-    decline. What is None of the others was not given: US dollars, no token, no auction's id to
-    compare with ``ping_id``.
+    ``price`` is in dollars, a decimal, an integer or plain text such as ``"42.50"``, never a float;
+    None and 0 decline. What is None of the others was not given: US dollars, no token, no
+    auction's id to compare with ``ping_id``.
     """
+    return judge_cents(
+        _cents_of(price),
+        ping_id=ping_id,
+        max_price_cents=max_price_cents,
+        currency=currency,
+        token=token,
+        auction=auction,
+    )
+
+
+def judge_cents(
+    cents: int | str,
+    *,
+    ping_id: PingId,
+    max_price_cents: int,
+    currency: object = None,
+    token: object = None,
+    auction: object = None,
+) -> BidRead:
+    """Judge a bid whose price was read: ``cents``, 0 to decline, or what is wrong with it."""
     if auction is not None and auction != ping_id:
         return BidRead(reason=Reason.BID_AUCTION, detail="another auction's id")
-    if price is None:
-        return DECLINED
-    try:
-        cents = parse_cents(price)  # type: ignore[arg-type]  # it refuses what is no amount
-    except MoneyError as fault:
-        return BidRead(reason=Reason.BID_PRICE, detail=f"the price {fault}")
+    if isinstance(cents, str):
+        return BidRead(reason=Reason.BID_PRICE, detail=cents)
     if cents == 0:
         return DECLINED
     if cents > max_price_cents:
         return BidRead(reason=Reason.BID_PRICE, detail="the price is above the campaign's bound")
     if currency is not None and currency != CURRENCY and not _is_dollars(currency):
         return BidRead(reason=Reason.BID_CURRENCY, detail="the currency is not USD")
-    if token is not None and not isinstance(token, str):
-        return unreadable("the token is not a text")
-    if token is not None and len(token) > MAX_TOKEN_CHARS:
-        return unreadable(f"the token is over {MAX_TOKEN_CHARS} characters")
+    if token is not None:
+        if not isinstance(token, str):
+            return unreadable("the token is not a text")
+        if len(token) > MAX_TOKEN_CHARS:
+            return unreadable(f"the token is over {MAX_TOKEN_CHARS} characters")
     return BidRead(cents=cents, token=token)
 
 
-def read_price(price: Raw) -> object:
-    """Take a price out of its JSON, exactly: a decimal, a text, None, or what is no price."""
+def read_cents(price: Raw) -> int | str:
+    """Read a price out of its JSON, exactly: cents, 0 for null, or what is wrong with it."""
     text = bytes(price)
+    return _remembered(text) if len(text) <= _REMEMBERED_BYTES else _cents_of(_read_value(text))
+
+
+@lru_cache(maxsize=4_096)
+def _remembered(text: bytes) -> int | str:
+    """Bids are of few prices, and reading one exactly is dearer than knowing it."""
+    return _cents_of(_read_value(text))
+
+
+def _cents_of(price: object) -> int | str:
+    if price is None:
+        return 0
+    try:
+        return parse_cents(price)  # type: ignore[arg-type]  # it refuses what is no amount
+    except MoneyError as fault:
+        return f"the price {fault}"
+
+
+def _read_value(text: bytes) -> object:
+    """A price's JSON as a decimal, a text or None; False, which is no price, for the rest."""
     if text[:1] == b'"':
         try:
             return _read_text(text)
@@ -106,7 +146,6 @@ def read_price(price: Raw) -> object:
             return False
     if text == b"null":
         return None
-    # Of JSON's values only numbers begin so; the rest is no price, as False is none.
     if text[:1] not in _NUMBER_BEGINS:
         return False
     try:

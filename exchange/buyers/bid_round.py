@@ -45,6 +45,7 @@ class Call:
         "index",
         "is_open",
         "is_second",
+        "question",
         "round",
         "seat",
         "time_ms",
@@ -54,6 +55,7 @@ class Call:
         self, round_: Round, index: int, asked: Asked, seat: Seat, time_ms: int, due: float
     ) -> None:
         self.round = round_
+        self.question = round_.question
         self.index = index
         self.asked = asked
         self.seat = seat
@@ -62,11 +64,6 @@ class Call:
         self.holder: Holder | None = None
         self.is_open = True
         self.is_second = False
-
-    @property
-    def question(self) -> Question:
-        """What is asked."""
-        return self.round.question
 
     def settle(self, read: BidRead) -> None:
         """Note what came of it; the first word counts."""

@@ -22,8 +22,6 @@ from exchange.core.remote import Remote
 
 _REMEMBERED: Final = 128  # calls whose times are kept, for the figures people see
 
-_NOT_ASKED: Final = frozenset({Reason.BIDDER_BUSY, Reason.BIDDER_RESTING, Reason.BIDDER_NO_TIME})
-
 
 class BidderHealth(Struct, frozen=True, kw_only=True):
     """How a campaign's bidder is doing, as one worker sees it since it first asked.
@@ -138,8 +136,8 @@ class Seat:
         """Take one of the campaign's requests a second, where it has a limit."""
         return self._bucket is None or self._bucket.take(now)
 
-    def turn_away(self, reason: Reason) -> None:
-        """Count a question it was not asked."""
+    def count(self, reason: Reason) -> None:
+        """Count a reason."""
         self._reasons[reason] = self._reasons.get(reason, 0) + 1
 
     def note(self, read: BidRead, took_us: int) -> tuple[int | None, Reason | None]:
@@ -150,18 +148,20 @@ class Seat:
         if cents is not None and not 0 < cents <= self.remote.max_price_cents:
             # Whatever the speech made of it, no more than the company's own bound is believed.
             cents, reason = None, Reason.BID_PRICE
+        if reason is Reason.BIDDER_BUSY:
+            self.count(reason)
+            return cents, reason
+        self._remember(took_us)
         if reason in self.line.held_against:
             self.line.breaker.failed()
-        elif reason not in _NOT_ASKED:
+        else:
             self.line.breaker.answered()
-        if reason not in _NOT_ASKED:
-            self._remember(took_us)
         if cents is not None:
             self._bids += 1
             if self.remote.simulate:
                 reason = Reason.BIDDER_SIMULATED
         if reason is not None:
-            self._reasons[reason] = self._reasons.get(reason, 0) + 1
+            self.count(reason)
         return cents, reason
 
     @property

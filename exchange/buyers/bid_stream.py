@@ -20,7 +20,7 @@ from exchange.buyers.bid_client import LOST
 from exchange.buyers.bid_dialling import DialFailed, Dialler, Place
 from exchange.buyers.bid_limits import BidLimits
 from exchange.buyers.bid_pool import BUSY, Room
-from exchange.buyers.bid_reading import judge_bid, read_price
+from exchange.buyers.bid_reading import judge_cents, read_cents
 from exchange.buyers.bid_round import Call
 from exchange.buyers.bid_wire import PingWriter
 from exchange.buyers.signing import SIGNATURE_HEADER, TIMESTAMP_HEADER, Signer
@@ -108,25 +108,25 @@ class StreamLine:
 
     def place(self, call: Call) -> None:
         """Put a ping in this turn's frame; while the stream is being dialled, in its first."""
-        asked = call.asked
-        key = (call.question.ping_id, asked.campaign_id, asked.share)
-        socket = self._socket
-        if socket is None and not self._is_dialling:
-            call.settle(LOST)
-            return
-        if (
-            max(len(self._calls), len(self._early)) >= self._limits.max_stream_pings
-            or key in self._calls
-            or (socket is not None and socket.is_full)
-        ):
+        key = (call.question.ping_id, call.asked.campaign_id, call.asked.share)
+        socket, calls = self._socket, self._calls
+        if len(calls) >= self._limits.max_stream_pings or key in calls:
             call.settle(BUSY)
-            return
-        self._calls[key] = call
-        call.holder = self
-        if socket is None:
-            self._early.append(call)
-        else:
+        elif socket is not None:
+            if socket.is_full:
+                call.settle(BUSY)
+                return
+            calls[key] = call
+            call.holder = self
             self._write(call)
+        elif not self._is_dialling:
+            call.settle(LOST)
+        elif len(self._early) >= self._limits.max_stream_pings:
+            call.settle(BUSY)
+        else:
+            calls[key] = call
+            call.holder = self
+            self._early.append(call)
 
     def give_up(self, call: Call) -> None:
         """Forget a ping whose time has passed; its bid will be nobody's."""
@@ -178,8 +178,8 @@ class StreamLine:
         for entry in self._entries(message):
             call = self._calls.pop((entry.ping_id, entry.campaign_id, entry.shares), None)
             if call is not None:
-                read = judge_bid(
-                    read_price(entry.price),
+                read = judge_cents(
+                    read_cents(entry.price),
                     ping_id=call.question.ping_id,
                     max_price_cents=call.seat.remote.max_price_cents,
                     currency=entry.currency,

@@ -148,7 +148,7 @@ class AllBidders:
                 time_ms = min(left_ms, one.remote.timeout_ms)
                 refusal = self._refusal(seat, time_ms, now)
                 if refusal is not None:
-                    seat.turn_away(refusal)
+                    seat.count(refusal)
                     round_.fill(index, _turned_away(one, refusal))
                     continue
                 call = Call(round_, index, one, seat, time_ms, now + time_ms / 1_000 + network_s)
