@@ -18,8 +18,9 @@ class Remote(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``shares`` are the share counts it is asked for (1 is exclusive). ``timeout_ms`` is the most
     it is given, ``max_price_cents`` the most that is believed, ``max_per_s`` how often it is asked
-    at most. With ``stream`` bids come over the company's own bid stream and ``url`` is not used;
-    with ``simulate`` it is asked and its bids are noted, and never count.
+    at most. With ``stream`` the ``url`` is ws or wss, and each worker of the exchange keeps one
+    WebSocket to it, on which pings and bids go in batches; else it is http or https. With
+    ``simulate`` it is asked and its bids are noted, and never count.
     """
 
     url: str | None = None

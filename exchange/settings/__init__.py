@@ -10,6 +10,7 @@ from exchange.settings.reading import read_settings
 from exchange.settings.secrets import SECRETS_FILE, load_or_make_secrets
 from exchange.settings.sections import (
     PACKAGED_CONFIG,
+    BiddingSettings,
     ContactKey,
     DeliverySettings,
     GivenSecrets,
@@ -28,6 +29,7 @@ __all__ = [
     "PACKAGED_CONFIG",
     "SECRETS_FILE",
     "SETTINGS",
+    "BiddingSettings",
     "ContactKey",
     "DeliverySettings",
     "Fault",

@@ -122,6 +122,32 @@ class DeliverySettings(Struct, frozen=True, kw_only=True):
     ] = False
 
 
+class BiddingSettings(Struct, frozen=True, kw_only=True):
+    """How companies' own bidders are asked."""
+
+    network_ms: Annotated[int, _whole(0, 1_000, "Time kept for the way to a bidder and back")] = 5
+    closing_ms: Annotated[
+        int, _whole(0, 1_000, "Time kept for the auction behind the last bid")
+    ] = 5
+    least_ms: Annotated[
+        int, _whole(1, 10_000, "Time below which a bidder is not asked any more")
+    ] = 20
+    connect_ms: Annotated[int, _whole(10, 60_000, "The longest try to connect to a bidder")] = 1_000
+    max_connections: Annotated[
+        int, _whole(1, 100_000, "Connections of each worker to all bidders")
+    ] = 1_024
+    max_connections_per_bidder: Annotated[
+        int, _whole(1, 10_000, "Connections of each worker to one bidder")
+    ] = 32
+    max_waiting_per_bidder: Annotated[
+        int, _whole(1, 100_000, "Pings that wait for a connection to one bidder")
+    ] = 256
+    max_stream_pings: Annotated[
+        int, _whole(1, 1_000_000, "Pings without an answer yet on one bid stream")
+    ] = 4_096
+    max_answer_bytes: Annotated[int, _whole(256, 2**20, "The longest bid read")] = 65_536
+
+
 class StoreSettings(Struct, frozen=True, kw_only=True):
     """Where the exchange remembers. A URL that is None means the embedded server."""
 
@@ -225,6 +251,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ping: PingSettings = PingSettings()
     post: PostSettings = PostSettings()
     delivery: DeliverySettings = DeliverySettings()
+    bidding: BiddingSettings = BiddingSettings()
     stores: StoreSettings = StoreSettings()
     secrets: GivenSecrets = GivenSecrets()
     log: LogSettings = LogSettings()

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from exchange.settings.readers import READERS, URL_SCHEMES
 from exchange.settings.sections import (
+    BiddingSettings,
     DeliverySettings,
     GivenSecrets,
     HttpSettings,
@@ -49,6 +50,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "ping": PingSettings,
     "post": PostSettings,
     "delivery": DeliverySettings,
+    "bidding": BiddingSettings,
     "stores": StoreSettings,
     "secrets": GivenSecrets,
     "log": LogSettings,

@@ -1,0 +1,90 @@
+"""The design's own speech: a ping as JSON, a bid as JSON. Source: design, Wire.
+
+Much of a ping is the same for every campaign asked, so that part is written once a question.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from exchange.buyers.bid_reading import DECLINED, read_bid, unreadable
+from exchange.buyers.speech import BidRead, Incoming, Outgoing
+from exchange.core.model import PingId
+from exchange.core.reasons import Reason
+from exchange.flow.bidding import Asked, Question
+
+_HEADERS: Final = (("Content-Type", "application/json"), ("Accept", "application/json"))
+_NO_CONTENT: Final = 204
+
+_encode = msgspec.json.Encoder().encode
+
+
+class PingWriter:
+    """Writes pings. Remembers the last question's parts, as its bidders are asked one by one."""
+
+    __slots__ = ("_after", "_before", "_ending", "_question")
+
+    def __init__(self) -> None:
+        self._question: Question | None = None
+        self._before = self._after = b""
+        self._ending: dict[tuple[int, int], bytes] = {}
+
+    def write(self, question: Question, asked: Asked, timeout_ms: int) -> bytes:
+        """Write the JSON object one campaign is asked with."""
+        if question is not self._question:
+            self._begin(question)
+        ending = self._ending.get((asked.share, timeout_ms))
+        if ending is None:
+            mode = b"exclusive" if asked.share == 1 else b"shared"
+            test = b"true" if question.test else b"false"
+            ending = b'"mode":"%b","shares":%d,"timeout_ms":%d,"test":%b}' % (
+                mode,
+                asked.share,
+                timeout_ms,
+                test,
+            )
+            self._ending[asked.share, timeout_ms] = ending
+        return b"".join((self._before, _encode(asked.campaign_id), self._after, ending))
+
+    def _begin(self, question: Question) -> None:
+        self._question = question
+        self._before = b'{"ping_id":%b,"campaign_id":' % _encode(question.ping_id)
+        self._after = b',"vertical":%b,"attributes":%b,' % (
+            _encode(question.vertical),
+            bytes(question.attributes),
+        )
+        self._ending = {}
+
+
+class PlainSpeech:
+    """POSTs pings to a campaign's URL. One serves every campaign that has no other speech."""
+
+    __slots__ = ("_pings",)
+
+    def __init__(self) -> None:
+        self._pings = PingWriter()
+
+    def write(self, question: Question, asked: Asked, timeout_ms: int) -> Outgoing:
+        """Write the request."""
+        body = self._pings.write(question, asked, timeout_ms)
+        return Outgoing("POST", asked.remote.url or "", _HEADERS, body)
+
+    def read(self, question: Question, asked: Asked, answer: Incoming) -> BidRead:
+        """Read a whole answer."""
+        return read_answer(answer, question.ping_id, asked.remote.max_price_cents)
+
+
+def read_answer(answer: Incoming, ping_id: PingId, max_price_cents: int) -> BidRead:
+    """Judge by the status, then by the body. A redirect is an error: a ping goes nowhere else."""
+    status = answer.status
+    if status == _NO_CONTENT:
+        return DECLINED
+    if not 200 <= status <= 299:
+        return BidRead(reason=Reason.BIDDER_ERROR, detail=f"HTTP {status}")
+    for name, value in answer.headers:
+        # Nothing is unpacked, so that a small answer cannot become a large one.
+        if name == "content-encoding" and value.strip().lower() not in ("", "identity"):
+            return unreadable("a packed answer")
+    return read_bid(answer.body, ping_id=ping_id, max_price_cents=max_price_cents)

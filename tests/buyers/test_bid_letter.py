@@ -1,0 +1,109 @@
+"""Other speeches: what the client makes of their requests, and how far it lets them go."""
+
+import pytest
+from msgspec import Struct
+
+from exchange.buyers.fan_out import AllBidders
+from exchange.buyers.speech import BidRead, Incoming, Outgoing
+from exchange.core.reasons import Reason
+from exchange.flow.bidding import Asked, Question, Said
+from tests.buyers.asking import NOW, Bidder, ask_one, asking, outcome, secret_of
+from tests.buyers.systems import answer, system
+
+PLAIN = (("Content-Type", "text/plain"),)
+
+
+class Speech(Struct):
+    """A speech that writes this, with ``suffix`` behind the campaign's URL, and reads cents."""
+
+    method: str = "POST"
+    headers: tuple[tuple[str, str], ...] = PLAIN
+    body: bytes = b"a question"
+    suffix: str = ""
+    url: str | None = None
+    fault: Exception | None = None
+    answers: list[Incoming] = []
+
+    def write(self, question: Question, asked: Asked, timeout_ms: int) -> Outgoing:
+        if self.fault is not None:
+            raise self.fault
+        url = self.url or (asked.remote.url or "") + self.suffix
+        return Outgoing(self.method, url, self.headers, self.body)
+
+    def read(self, question: Question, asked: Asked, answer: Incoming) -> BidRead:
+        self.answers.append(answer)
+        return BidRead(cents=int(answer.body))
+
+
+async def asked_in(speech: Speech, body: bytes = b"700") -> tuple[Said, Bidder]:
+    """Ask one bidder, that answers with this body, in a speech of its own."""
+    bidder = Bidder(answer(body, status=203, extra="X-Bid: Yes\r\n"))
+    async with (
+        AllBidders(
+            secret_of=secret_of,
+            speech_for=lambda remote: speech,
+            allow_private_addresses=True,
+            clock=lambda: NOW,
+        ) as among,
+        system(bidder) as url,
+    ):
+        return await ask_one(among, asking(url)), bidder
+
+
+async def test_a_speech_decides_what_is_sent_and_what_an_answer_means() -> None:
+    speech = Speech(method="PUT", suffix="?q=50%25", headers=(*PLAIN, ("X-Key", "a%b")))
+    said, bidder = await asked_in(speech)
+    assert outcome(said) == 700
+    headers, body = bidder.requests[0]
+    assert headers[""] == "PUT /leads?q=50%25 HTTP/1.1"
+    assert (headers["content-type"], headers["x-key"]) == ("text/plain", "a%b")
+    assert body == b"a question"
+    assert headers["x-exchange-signature"].startswith("v1=")
+    (answered,) = speech.answers
+    assert (answered.status, answered.body) == (203, b"700")
+    assert ("x-bid", "Yes") in answered.headers
+
+
+async def test_a_question_can_be_a_get_without_a_body() -> None:
+    said, bidder = await asked_in(Speech(method="GET", body=b"", suffix="?zip=94107"))
+    assert outcome(said) == 700
+    assert bidder.requests[0][0][""] == "GET /leads?zip=94107 HTTP/1.1"
+
+
+async def test_headers_of_the_clients_own_are_not_taken_from_a_speech() -> None:
+    own = ("Host", "Content-Length", "Transfer-Encoding", "Connection", "X-Exchange-Signature")
+    said, bidder = await asked_in(Speech(headers=tuple((name, "77") for name in own)))
+    assert outcome(said) == 700
+    assert "77" not in bidder.requests[0][0].values()
+
+
+@pytest.mark.parametrize(
+    "speech",
+    [
+        Speech(fault=ValueError("a template's")),
+        Speech(headers=(("X-Key", "a\r\nX-Other: b"),)),
+        Speech(headers=(("X Key", "a"),)),
+        Speech(headers=(("X-Key", "€"),)),
+        Speech(method="POST / HTTP/1.1\r\n"),
+        Speech(url="http://elsewhere.example/leads"),
+        Speech(url="http://127.0.0.1:1/leads"),
+        Speech(url="gopher://127.0.0.1/"),
+        Speech(suffix="?a b\r\n"),
+    ],
+    ids=lambda speech: repr(speech)[:60],
+)
+async def test_what_cannot_be_sent_is_not_sent(speech: Speech) -> None:
+    said, bidder = await asked_in(speech)
+    assert outcome(said) is Reason.BIDDER_CONNECTION
+    assert not bidder.requests
+
+
+async def test_an_answer_a_speech_breaks_over_is_unreadable() -> None:
+    said, _ = await asked_in(Speech(), b"seven dollars")
+    assert outcome(said) is Reason.BID_UNREADABLE
+
+
+@pytest.mark.parametrize("cents", [b"0", b"-5", b"100001"])
+async def test_no_speech_makes_a_bid_count_beyond_the_campaigns_bound(cents: bytes) -> None:
+    said, _ = await asked_in(Speech(), cents)
+    assert (said.cents, said.reason) == (None, Reason.BID_PRICE)
