@@ -14,9 +14,13 @@ from zoneinfo import ZoneInfo
 import structlog
 from uuid_utils import uuid7
 
+from exchange.buyers.bid_limits import BidLimits
 from exchange.buyers.courier import Couriers
+from exchange.buyers.fan_out import AllBidders
+from exchange.buyers.signing import signing_secret
 from exchange.core.market import Market
 from exchange.core.model import CompanyId, LeadId, Ping, PingId
+from exchange.core.reasons import BIDDER_REASONS
 from exchange.core.screen import DuplicateWindows
 from exchange.core.standing import Standing, weigh, window_start
 from exchange.core.verticals import Vertical
@@ -113,6 +117,22 @@ class Exchange:
             max_answer_bytes=settings.delivery.max_answer_bytes,
             allow_private_addresses=settings.delivery.allow_private_addresses,
         )
+        bidding = settings.bidding
+        self.bidders = AllBidders(
+            secret_of=lambda company_id: signing_secret(self._secrets.hash_key, company_id),
+            limits=BidLimits(
+                network_ms=bidding.network_ms,
+                closing_ms=bidding.closing_ms,
+                least_ms=bidding.least_ms,
+                connect_ms=bidding.connect_ms,
+                max_connections=bidding.max_connections,
+                max_connections_per_bidder=bidding.max_connections_per_bidder,
+                max_waiting_per_bidder=bidding.max_waiting_per_bidder,
+                max_stream_pings=bidding.max_stream_pings,
+                max_answer_bytes=bidding.max_answer_bytes,
+            ),
+            allow_private_addresses=settings.delivery.allow_private_addresses,
+        )
         self._build_ping()
         self._build_post()
         self.rejecting = Rejecting(
@@ -140,7 +160,7 @@ class Exchange:
 
     def _build_ping(self) -> None:
         settings = self.settings
-        self._asking: Asking | None = None
+        self._asking = Asking(self.bidders)
         self.pinging = Pinging(
             market=self.market,
             offers=self.offers,
@@ -156,6 +176,7 @@ class Exchange:
             ),
             today=self.today,
             stopwatch=time.perf_counter_ns,
+            asking=self._asking,
         )
 
     def _build_post(self) -> None:
@@ -202,6 +223,8 @@ class Exchange:
             await self.registry.set_operator_key(self._secrets.operator_key, now)
         await self.courier.start()
         self._stack.push_async_callback(self.courier.close)
+        await self.bidders.start()
+        self._stack.push_async_callback(self.bidders.close)
         self.receipts.start()
         self._stack.push_async_callback(self.receipts.stop)
         self._stack.push_async_callback(self._retire)
@@ -227,7 +250,7 @@ class Exchange:
     @property
     def asking(self) -> int:
         """How many pings wait for companies' own bidders now."""
-        return 0 if self._asking is None else self._asking.open
+        return self._asking.open
 
     async def ping(self, ping: Ping) -> Receipt:
         """Hold the auction for a ping."""
@@ -302,7 +325,25 @@ class Exchange:
                 sum(len(index.runners) for index in self.market.indexes.values()),
             ),
             "exchange_companies": ("Companies in this worker's market", len(self.market.companies)),
+            **self._bidding_figures(),
         }
+
+    def _bidding_figures(self) -> dict[str, tuple[str, float]]:
+        found = self.bidders.figures()
+        told: dict[str, tuple[str, float]] = {
+            "exchange_pings_asking": ("Pings that wait for companies' bidders", self.asking),
+            "exchange_bidders_bids": ("Bids companies' bidders made since the start", found.bids),
+            "exchange_bidders_connections": ("Connections to bidders", found.connections),
+            "exchange_bidders_waiting": ("Calls that wait for a connection", found.waiting),
+        }
+        for state in ("well", "faltering", "resting"):
+            told[f"exchange_bidders_{state}"] = (
+                f"Bidders that are {state}",
+                found.lines.get(state, 0),
+            )
+        for reason in BIDDER_REASONS:
+            told[f"exchange_no_bids_{reason.code}"] = (reason.message, found.reasons.get(reason, 0))
+        return told
 
     async def check(self) -> Checked:
         """Compare the stores to the cent."""

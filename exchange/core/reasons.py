@@ -154,6 +154,11 @@ REJECTION_REASONS: Final[dict[str, Reason]] = {
 }
 """What a lead may be rejected for, by its code on the wire (rules §8)."""
 
+BIDDER_REASONS: Final = tuple(
+    reason for reason in Reason if Reason.BIDDER_DECLINED <= reason <= Reason.BIDDER_NO_TIME
+)
+"""Why a company's own bidder made no bid that counts."""
+
 _MESSAGES: Final = {
     Reason.SELLER_INACTIVE: "This seller's account is not active.",
     Reason.UNKNOWN_VERTICAL: "The exchange does not trade this vertical.",

@@ -21,21 +21,16 @@ MOST_ASKED: Final = 200
 
 
 class Asking:
-    """Asks every bidder that may bid; ``closing_ms`` is kept back for the auction itself.
+    """Asks every bidder that may bid. ``open`` is how many pings wait for theirs."""
 
-    ``open`` is how many pings wait for theirs.
-    """
-
-    def __init__(self, bidders: Bidders, *, closing_ms: int) -> None:
+    def __init__(self, bidders: Bidders) -> None:
         self._bidders = bidders
-        self._closing_ms = closing_ms
         self.open = 0
 
     async def ask(self, ping: Ping, attributes: Raw, index: VerticalIndex, gated: Gated) -> Hearing:
         """What they said, by campaign and share count; bids that came are there whatever else."""
         asked = _whom(ping, index, gated)
-        deadline = asyncio.get_running_loop().time()
-        deadline += (ping.timeout_ms - self._closing_ms) / 1000
+        deadline = asyncio.get_running_loop().time() + ping.timeout_ms / 1000
         question = Question(
             ping_id=ping.ping_id,
             vertical=ping.vertical,
