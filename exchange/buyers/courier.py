@@ -13,7 +13,7 @@ import msgspec
 from aiohttp.abc import AbstractResolver
 from msgspec import Raw, Struct
 
-from exchange.buyers.dialects import DialectFault, Dialects, Spoken
+from exchange.buyers.dialects import Dialects, Spoken
 from exchange.buyers.hearing import answer_of
 from exchange.buyers.lead_fields import post_values
 from exchange.buyers.outcome import (
@@ -36,6 +36,7 @@ from exchange.buyers.speech import Incoming, Outgoing
 from exchange.buyers.templates import Unwritable
 from exchange.core.model import CampaignId, DeliveryId, DeliveryTarget, LeadId
 from exchange.core.money import format_cents
+from exchange.flow.dialects import DialectFault
 from exchange.flow.ports import Answer, Contact, Courier, Parcel
 
 _OWN_HEADERS: Final[Headers] = (

@@ -34,6 +34,7 @@ from exchange.core.dialect import (
 from exchange.core.model import CampaignId, CompanyId, DeliveryTarget
 from exchange.core.remote import Remote
 from exchange.core.verticals import Vertical
+from exchange.flow.dialects import DialectFault
 
 MAX_KEPT: Final = 20_000
 """Compiled dialects kept; past it the oldest go, and are compiled again when asked for."""
@@ -47,15 +48,6 @@ WEBHOOK: Final = Dialect(post=Speech(auth=Signed()))
 _OWN_MAIL: Final = Dialect(mail=Mail())
 
 T = TypeVar("T")
-
-
-class DialectFault(ValueError):
-    """A dialect that cannot be used; ``path`` is the place below the target's or bidder's own."""
-
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(f"{path} {message}")
-        self.path = path
-        self.message = message
 
 
 class Spoken:

@@ -22,6 +22,7 @@ from exchange.buyers.writing import CONTENT_TYPES, WriteBody, compile_body
 from exchange.core.dialect import Attachment, Mail
 
 MAX_SUBJECT_CHARS: Final = 200
+_POLICY: Final = SMTP.clone(cte_type="7bit")  # whatever servers lie on the way
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 _MEDIA_TYPE: Final = re.compile(r"([a-z]+)/([a-z0-9.+-]+)(?:;.*)?")
 
@@ -50,7 +51,7 @@ class Letter:
         date: datetime,
     ) -> bytes:
         """Write the mail as it goes to a server. Raises Unwritable."""
-        message = EmailMessage(policy=SMTP)
+        message = EmailMessage(policy=_POLICY)
         message["From"] = sender
         message["To"] = ", ".join(to)
         message["Subject"] = one_line(self._subject.render(values)).strip()[:MAX_SUBJECT_CHARS]

@@ -14,12 +14,13 @@ from typing import Final, Literal
 import aiosmtplib
 from msgspec import Struct
 
-from exchange.buyers.dialects import DialectFault, Dialects
+from exchange.buyers.dialects import Dialects
 from exchange.buyers.lead_fields import post_values
 from exchange.buyers.outcome import answer_unreadable, never_answered, never_sent
 from exchange.buyers.templates import Unwritable
 from exchange.core.model import DeliveryTarget
 from exchange.core.reasons import Reason
+from exchange.flow.dialects import DialectFault
 from exchange.flow.ports import Answer, Parcel
 
 MAX_OPEN: Final = 16  # connections a worker holds to the relay at once

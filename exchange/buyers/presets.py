@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from exchange.core.dialect import Dialect, PresetUse
 
@@ -114,7 +115,7 @@ def _fill(node: Any, params: Mapping[str, str], secrets: Mapping[str, str], key:
         for name, item in node.items():
             value = _fill(item, params, secrets, name)
             if value is not None:
-                made[name] = value
+                made[_PLACE.sub(lambda match: params[match[2]], name)] = value
             elif name in ("const", "value", "token", "password", "secret", "from"):
                 return None
         return made
@@ -123,8 +124,11 @@ def _fill(node: Any, params: Mapping[str, str], secrets: Mapping[str, str], key:
 
     def put(match: re.Match[str]) -> str:
         value = (secrets if match[1] else params)[match[2]]
-        # Within a template, as an expression: escaped there like every other value.
-        return f"{{{{ {_to_text(value).decode()} }}}}" if key in _TEMPLATES else value
+        if key in _TEMPLATES:
+            # As an expression: escaped there like every other value.
+            return f"{{{{ {_to_text(value).decode()} }}}}"
+        # A part of a path stays one part.
+        return quote(value, safe="") if key == "url" and match.start() else value
 
     whole = _PLACE.fullmatch(node)
     if whole is not None and not (secrets if whole[1] else params)[whole[2]]:
@@ -140,8 +144,3 @@ def _add(dialect: dict[str, Any], place: list[str], more: Mapping[str, Any]) -> 
         target.extend({"name": {"const": name}, "value": field} for name, field in more.items())
     else:
         target.update(more)
-
-
-def describe(preset: Preset) -> Raw:
-    """The preset's dialect with its places, as JSON."""
-    return Raw(_to_text(preset.dialect))

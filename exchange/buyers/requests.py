@@ -22,7 +22,7 @@ from exchange.buyers.mapping import MappingFault, Write, compile_mapping
 from exchange.buyers.speech import Outgoing
 from exchange.buyers.templates import Template, Unwritable, compile_template
 from exchange.buyers.writing import CONTENT_TYPES, WriteBody, compile_body, form_pairs
-from exchange.core.dialect import Basic, Bearer, HeaderKey, Hmac, QueryKey, Signed, Speech
+from exchange.core.dialect import MASK, Basic, Bearer, HeaderKey, Hmac, QueryKey, Signed, Speech
 
 TIMESTAMP_HEADER: Final = "X-Exchange-Timestamp"
 SIGNATURE_HEADER: Final = "X-Exchange-Signature"
@@ -91,6 +91,11 @@ class Request:
         self._fixed, self._made = _compile_headers(speech, allowed)
         # The same object each time, so that whoever sends it can keep what it made of it.
         self._always = self._fixed if not self._made else None
+
+    @property
+    def checkable(self) -> str:
+        """The URL as far as it is the same for every lead: where it goes can be looked at."""
+        return self._url if self._url_template is None else f"{self.base}/"
 
     @property
     def is_signed(self) -> bool:
@@ -240,6 +245,8 @@ def _hmac_headers(auth: Hmac, timestamp: int, body: bytes) -> Headers:
     over = body if auth.over == "body" else f"{stamp}.".encode() + body
     digest = hmac.digest(auth.secret.encode(), over, getattr(hashlib, auth.algorithm))
     written = digest.hex() if auth.encoding == "hex" else base64.b64encode(digest).decode()
+    if auth.secret == MASK:
+        written = MASK  # made without the secret, it would only mislead whoever looks at it
     headers: Headers = ((auth.header, f"{auth.prefix}{written}"),)
     if auth.timestamp_header is not None:
         headers += ((auth.timestamp_header, stamp),)
