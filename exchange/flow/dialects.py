@@ -7,7 +7,7 @@ anonymous, so a dialect that names contact data on it is refused when it is save
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Raw, Struct
 
@@ -75,10 +75,13 @@ class SeenRequest(Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+Result = Literal["bid", "no_bid", "accepted", "refused", "failed", "unclear"]
+
+
 class Understood(Struct, frozen=True, kw_only=True):
     """What an answer came to. ``result`` is bid or no_bid on a ping, an attempt's on a post."""
 
-    result: str
+    result: Result
     price_cents: int | None = None
     token: str | None = None
     reason: Reason | None = None

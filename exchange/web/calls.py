@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from exchange.core.model import CompanyId, SellerId
 from exchange.core.verticals import Kind, Vertical
+from exchange.flow.dialects import DialectDesk
 from exchange.flow.doors import Doors
 from exchange.flow.faults import Invalid, NotFound
 from exchange.flow.registry import Caller
@@ -45,7 +46,8 @@ class Log(Protocol):
 
 class WebLimits(Struct, frozen=True, kw_only=True):
     """The wire's bounds. ``hash_key`` keys the hashes of contacts; ``max_pings`` and
-    ``max_posts`` bound those answered at once: beyond, latency would only grow.
+    ``max_posts`` bound those answered at once: beyond, latency would only grow. Without a ``desk``
+    campaigns have no dialects.
     """
 
     hash_key: bytes
@@ -61,6 +63,7 @@ class WebLimits(Struct, frozen=True, kw_only=True):
     max_pings: int = 500
     max_posts: int = 1_000
     check_url: UrlCheck | None = None
+    desk: DialectDesk | None = None
 
     def __repr__(self) -> str:
         return "WebLimits(hidden)"
