@@ -11,6 +11,7 @@ from typing import Literal, NewType
 
 from msgspec import Raw, Struct
 
+from exchange.core.dialect import Dialect, PresetUse
 from exchange.core.remote import Remote
 
 SellerId = NewType("SellerId", str)
@@ -116,10 +117,17 @@ class Schedule(Struct, frozen=True, kw_only=True):
 
 
 class DeliveryTarget(Struct, frozen=True, kw_only=True):
-    """One way to hand a lead to a company; the first of a campaign is primary, the rest backups."""
+    """One way to hand a lead to a company; the first of a campaign is primary, the rest backups.
 
-    kind: Literal["http", "inbox"]
+    ``to`` are the addresses of a mail. How the company's system is spoken to is a dialect or a
+    preset, at most one of them; with neither, it is the exchange's own way.
+    """
+
+    kind: Literal["http", "email", "inbox", "webhook"]
     url: str | None = None
+    to: tuple[str, ...] = ()
+    dialect: Dialect | None = None
+    preset: PresetUse | None = None
     timeout_ms: int = 5_000
     attempts: int = 2
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from exchange.core.dialect import Dialect, PresetUse
 from exchange.core.reasons import Reason
 
 
@@ -20,7 +21,8 @@ class Remote(Struct, frozen=True, kw_only=True, omit_defaults=True):
     it is given, ``max_price_cents`` the most that is believed, ``max_per_s`` how often it is asked
     at most. With ``stream`` the ``url`` is ws or wss, and each worker of the exchange keeps one
     WebSocket to it, on which pings and bids go in batches; else it is http or https. With
-    ``simulate`` it is asked and its bids are noted, and never count.
+    ``simulate`` it is asked and its bids are noted, and never count. How it is spoken to is
+    a dialect or a preset, at most one of them; with neither, it is the exchange's own way.
     """
 
     url: str | None = None
@@ -30,6 +32,8 @@ class Remote(Struct, frozen=True, kw_only=True, omit_defaults=True):
     shares: tuple[int, ...] = (1,)
     stream: bool = False
     simulate: bool = False
+    dialect: Dialect | None = None
+    preset: PresetUse | None = None
 
 
 class Heard(Struct, frozen=True, gc=False):

@@ -205,7 +205,10 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 class Parcel(Struct, frozen=True, kw_only=True):
-    """What a company is sent: the whole lead, under one delivery id."""
+    """What a company is sent: the whole lead, under one delivery id.
+
+    ``token`` is what the company's own bidder gave with its bid.
+    """
 
     delivery_id: DeliveryId
     lead_id: LeadId
@@ -215,18 +218,21 @@ class Parcel(Struct, frozen=True, kw_only=True):
     attributes: Raw
     contact: Contact
     test: bool
+    token: str | None = None
 
 
 class Answer(Struct, frozen=True, kw_only=True):
     """What one request to a company's system came to.
 
-    ``unclear``: the request may have arrived, and no answer came.
+    ``unclear``: the request may have arrived, and no answer came. ``redirect_url`` is where the
+    company wants the consumer sent.
     """
 
     result: Literal["accepted", "refused", "failed", "unclear"]
     reason: Reason | None = None
     reference: str | None = None
     detail: str | None = None
+    redirect_url: str | None = None
 
 
 class Courier(Protocol):

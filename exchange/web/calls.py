@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from exchange.core.model import CompanyId, SellerId
 from exchange.core.verticals import Kind, Vertical
+from exchange.flow.dialects import DialectDesk
 from exchange.flow.doors import Doors
 from exchange.flow.faults import Invalid, NotFound
 from exchange.flow.registry import Caller
@@ -46,7 +47,8 @@ class Log(Protocol):
 class WebLimits(Struct, frozen=True, kw_only=True):
     """The wire's bounds. ``hash_key`` keys the hashes of contacts; ``max_pings`` and
     ``max_posts`` bound those answered at once: beyond, latency would only grow. Pings that wait
-    for companies' own bidders count by themselves, against ``max_asking``.
+    for companies' own bidders count by themselves, against ``max_asking``. Without a ``desk``
+    campaigns have no dialects.
     """
 
     hash_key: bytes
@@ -63,6 +65,7 @@ class WebLimits(Struct, frozen=True, kw_only=True):
     max_asking: int = 5_000
     max_posts: int = 1_000
     check_url: UrlCheck | None = None
+    desk: DialectDesk | None = None
 
     def __repr__(self) -> str:
         return "WebLimits(hidden)"

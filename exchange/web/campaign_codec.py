@@ -11,6 +11,7 @@ from typing import Final, get_args
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
+from exchange.core.dialect import PresetUse
 from exchange.core.model import (
     Bid,
     Campaign,
@@ -24,8 +25,11 @@ from exchange.core.model import (
     Schedule,
 )
 from exchange.core.money import BASIS_POINTS, MoneyError, parse_signed_cents
+from exchange.core.remote import Remote
 from exchange.flow.faults import Invalid
 from exchange.flow.registry import CampaignRecord
+from exchange.web.campaign_secrets import masked
+from exchange.web.contacts import normalise_email
 from exchange.web.wire import LARGEST_INTEGER, cents, dollars
 from exchange.web.wire_campaigns import (
     BidBody,
@@ -36,12 +40,16 @@ from exchange.web.wire_campaigns import (
     DeliveryBody,
     ModifierBody,
     OpenHoursBody,
+    RemoteBody,
     ScheduleBody,
 )
 
 _DAYS: Final[tuple[Day, ...]] = get_args(Day)
 _MAX_FACTOR: Final = 10
 _DEFAULTS: Final = DeliveryTarget(kind="inbox")
+_REMOTE_DEFAULTS: Final = Remote()
+_HTTP: Final = ("http", "https")
+_STREAM: Final = ("ws", "wss", *_HTTP)
 
 
 def read_campaign(
@@ -84,6 +92,8 @@ def _check_numbers(condition: Condition | None, path: str) -> None:
 
 
 def _read_bid(body: BidBody, max_buyers: int) -> Bid:
+    if body.remote is not None:
+        return _read_remote_bid(body, body.remote, max_buyers)
     if body.exclusive is None and not body.shared:
         raise Invalid("bid needs at least one price.", field="bid", code="missing_field")
     for share in body.shared:
@@ -104,6 +114,47 @@ def _read_bid(body: BidBody, max_buyers: int) -> Bid:
             for i, modifier in enumerate(body.modifiers)
         ),
     )
+
+
+def _read_remote_bid(body: BidBody, remote: RemoteBody, max_buyers: int) -> Bid:
+    for name in ("exclusive", "shared", "modifiers"):
+        if getattr(body, name):
+            field = f"bid.{name}"
+            raise Invalid(f"{field} does not go with bid.remote.", field=field)
+    at = "bid.remote"
+    shares = remote.shares or _REMOTE_DEFAULTS.shares
+    if len(set(shares)) != len(shares) or not all(1 <= share <= max_buyers for share in shares):
+        field = f"{at}.shares"
+        raise Invalid(f"{field} takes each of 1 to {max_buyers} buyers once.", field=field)
+    preset = _read_preset(remote.preset)
+    if remote.dialect is not None and preset is not None:
+        raise Invalid(f"{at}.preset does not go with a dialect.", field=f"{at}.preset")
+    if remote.stream and (remote.dialect is not None or preset is not None):
+        field = f"{at}.{'dialect' if preset is None else 'preset'}"
+        raise Invalid(f"{field} does not go with a stream.", field=field)
+    if remote.url is not None:
+        _check_url(remote.url, f"{at}.url", _STREAM if remote.stream else _HTTP)
+    elif not remote.stream and remote.dialect is None and preset is None:
+        raise Invalid(f"{at}.url is missing.", field=f"{at}.url", code="missing_field")
+    return Bid(
+        remote=Remote(
+            url=remote.url,
+            timeout_ms=remote.timeout_ms or _REMOTE_DEFAULTS.timeout_ms,
+            max_price_cents=_REMOTE_DEFAULTS.max_price_cents
+            if remote.max_price is None
+            else _price(remote.max_price, f"{at}.max_price"),
+            max_per_s=remote.max_per_s,
+            shares=tuple(sorted(shares)),
+            stream=remote.stream,
+            simulate=remote.simulate,
+            dialect=remote.dialect,
+            preset=preset,
+        )
+    )
+
+
+def _read_preset(given: PresetUse | str | None) -> PresetUse | None:
+    return PresetUse(name=given) if isinstance(given, str) else given
 
 
 def _price(amount: Decimal, field: str) -> int:
@@ -180,32 +231,64 @@ def _minute(text: str) -> int:
 
 
 def _read_target(body: DeliveryBody, path: str) -> DeliveryTarget:
-    field = f"{path}.url"
-    if body.kind == "inbox":
-        if body.url is not None:
-            raise Invalid(f"{field} does not belong to an inbox.", field=field)
-        return _target(body)
-    if body.url is None:
-        raise Invalid(f"{field} is missing.", field=field, code="missing_field")
-    try:
-        parts = urlsplit(body.url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or not body.url.isprintable() or " " in body.url:
-        raise Invalid(f"{field} must be an http or https URL.", field=field)
-    if "@" in parts.netloc:
-        raise Invalid(f"{field} must not carry a user or password.", field=field)
-    return _target(body)
-
-
-def _target(body: DeliveryBody) -> DeliveryTarget:
+    preset = _read_preset(body.preset)
+    if body.dialect is not None and preset is not None:
+        raise Invalid(f"{path}.preset does not go with a dialect.", field=f"{path}.preset")
+    spoken = body.dialect is not None or preset is not None
+    given = {"url": body.url is not None, "to": bool(body.to), "dialect": spoken, "preset": spoken}
+    for name in _NOT_FOR[body.kind]:
+        if given[name] and getattr(body, name):
+            field = f"{path}.{name}"
+            raise Invalid(f"{field} does not belong to {_NOUNS[body.kind]}.", field=field)
+    if body.url is not None:
+        _check_url(body.url, f"{path}.url", _HTTP)
+    elif body.kind in ("http", "webhook") and not spoken:
+        raise Invalid(f"{path}.url is missing.", field=f"{path}.url", code="missing_field")
+    if body.kind == "email" and not body.to:
+        raise Invalid(f"{path}.to is missing.", field=f"{path}.to", code="missing_field")
     return DeliveryTarget(
         kind=body.kind,
         url=body.url,
+        to=tuple(_read_address(text, f"{path}.to[{i}]") for i, text in enumerate(body.to)),
+        dialect=body.dialect,
+        preset=preset,
         timeout_ms=_DEFAULTS.timeout_ms if body.timeout_ms is None else body.timeout_ms,
         attempts=_DEFAULTS.attempts if body.attempts is None else body.attempts,
     )
+
+
+_NOT_FOR: Final = {
+    "http": ("to",),
+    "webhook": ("to",),
+    "email": ("url",),
+    "inbox": ("url", "to", "dialect", "preset"),
+}
+_NOUNS: Final = {
+    "http": "an http delivery",
+    "webhook": "a webhook",
+    "email": "an email",
+    "inbox": "an inbox",
+}
+
+
+def _read_address(text: str, field: str) -> str:
+    address = normalise_email(text, field)
+    if not address.isascii():
+        raise Invalid(f"{field} must be written in ASCII.", field=field)
+    return address
+
+
+def _check_url(url: str, field: str, schemes: tuple[str, ...]) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not url.isprintable() or " " in url:
+        kinds = "a ws, wss, http or https" if len(schemes) > 2 else "an http or https"
+        raise Invalid(f"{field} must be {kinds} URL.", field=field)
+    if "@" in parts.netloc:
+        raise Invalid(f"{field} must not carry a user or password.", field=field)
 
 
 # --- answers --------------------------------------------------------------------------------------
@@ -254,6 +337,24 @@ def _show_bid(bid: Bid) -> BidBody:
             )
             for modifier in bid.modifiers
         ),
+        remote=None if bid.remote is None else _show_remote(bid.remote),
+    )
+
+
+def _show_remote(remote: Remote) -> RemoteBody:
+    usual = _REMOTE_DEFAULTS
+    return RemoteBody(
+        url=remote.url,
+        timeout_ms=None if remote.timeout_ms == usual.timeout_ms else remote.timeout_ms,
+        max_price=None
+        if remote.max_price_cents == usual.max_price_cents
+        else dollars(remote.max_price_cents),
+        max_per_s=remote.max_per_s,
+        shares=None if remote.shares == usual.shares else remote.shares,
+        stream=remote.stream,
+        simulate=remote.simulate,
+        dialect=masked(remote.dialect),
+        preset=masked(remote.preset),
     )
 
 
@@ -279,6 +380,9 @@ def _show_target(target: DeliveryTarget) -> DeliveryBody:
     return DeliveryBody(
         kind=target.kind,
         url=target.url,
+        to=target.to,
+        dialect=masked(target.dialect),
+        preset=masked(target.preset),
         timeout_ms=None if target.timeout_ms == _DEFAULTS.timeout_ms else target.timeout_ms,
         attempts=None if target.attempts == _DEFAULTS.attempts else target.attempts,
     )

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from msgspec.structs import replace
 from uuid_utils import uuid7
 
 from exchange.core.filters import FilterError
 from exchange.core.model import Campaign, CampaignId, CompanyId
+from exchange.core.verticals import Vertical
+from exchange.flow.dialects import DialectDesk, DialectFault
 from exchange.flow.faults import Forbidden, Invalid, NotFound
 from exchange.flow.registry import CampaignRecord
 from exchange.web.calls import Call
 from exchange.web.campaign_codec import read_campaign, show_campaign
+from exchange.web.campaign_secrets import keep_secrets, seal_secrets
 from exchange.web.wire_campaigns import (
     CampaignAnswer,
     CampaignBody,
     CampaignList,
     CampaignReplacement,
 )
-
-B = TypeVar("B", bound=CampaignBody)
 
 
 async def list_campaigns(call: Call) -> CampaignList:
@@ -33,22 +36,22 @@ async def list_campaigns(call: Call) -> CampaignList:
 
 async def create_campaign(call: Call) -> CampaignAnswer:
     """Create a campaign."""
-    body = _read(call, CampaignBody)
+    body = call.read(CampaignBody)
     company_id = await _owner(call, body)
     campaign = read_campaign(
         body, CampaignId(str(uuid7())), company_id, call.site.limits.max_buyers
     )
-    return show_campaign(await _save(call, campaign, create=True))
+    return show_campaign(await _save(call, campaign, None))
 
 
 async def get_campaign(call: Call) -> CampaignAnswer:
     """Show a campaign."""
-    return show_campaign(await _find(call))
+    return show_campaign(await find_campaign(call))
 
 
 async def replace_campaign(call: Call) -> CampaignAnswer:
     """Replace a campaign; its company stays."""
-    record, body = await _find(call), _read(call, CampaignReplacement)
+    record, body = await find_campaign(call), call.read(CampaignReplacement)
     old = record.campaign
     for field, given, kept in (
         ("campaign_id", body.campaign_id, old.campaign_id),
@@ -57,28 +60,15 @@ async def replace_campaign(call: Call) -> CampaignAnswer:
         if given is not None and given != kept:
             raise Invalid(f"{field} cannot be changed.", field=field)
     campaign = read_campaign(body, old.campaign_id, old.company_id, call.site.limits.max_buyers)
-    return show_campaign(await _save(call, campaign, create=False))
+    return show_campaign(await _save(call, campaign, old))
 
 
 async def delete_campaign(call: Call) -> None:
     """Delete a campaign; offers it is part of still stand."""
-    campaign = (await _find(call)).campaign
+    campaign = (await find_campaign(call)).campaign
     registry, now = call.site.doors.registry, call.site.doors.clock.now()
     if not await registry.delete_campaign(campaign.campaign_id, campaign.company_id, now):
         raise NotFound("There is no such campaign.")
-
-
-def _read(call: Call, kind: type[B]) -> B:
-    try:
-        return call.read(kind)
-    except Invalid as fault:
-        if fault.field == "bid.remote":
-            raise Invalid(
-                "Remote bidders are not available yet; give a price list.",
-                field="bid.remote",
-                code="not_available",
-            ) from None
-        raise
 
 
 async def _owner(call: Call, body: CampaignBody) -> CompanyId:
@@ -94,7 +84,8 @@ async def _owner(call: Call, body: CampaignBody) -> CompanyId:
     return CompanyId(body.company_id)
 
 
-async def _find(call: Call) -> CampaignRecord:
+async def find_campaign(call: Call) -> CampaignRecord:
+    """The campaign the path names, if it is the caller's. Raises NotFound."""
     campaign_id = CampaignId(call.id("campaign_id"))
     record = await call.site.doors.registry.campaign(campaign_id)
     if record is None or not (
@@ -104,20 +95,79 @@ async def _find(call: Call) -> CampaignRecord:
     return record
 
 
-async def _save(call: Call, campaign: Campaign, *, create: bool) -> CampaignRecord:
-    """Save a campaign that its vertical can evaluate and whose URLs may be called."""
+async def _save(call: Call, campaign: Campaign, old: Campaign | None) -> CampaignRecord:
+    """Save a campaign that its vertical can evaluate, whose dialects work and URLs may be called.
+
+    ``old`` is what it replaces, if anything.
+    """
     doors = call.site.doors
-    call.site.reader(campaign.vertical)
+    vertical = call.site.reader(campaign.vertical).vertical
     try:
         doors.market.compile(campaign)
     except FilterError as error:
         message = f"{error.path} {error.message}."
         raise Invalid(message, field=error.path, code="invalid_filter") from None
-    if check_url := call.site.limits.check_url:
-        for i, target in enumerate(campaign.delivery):
-            if target.url is not None and (problem := await check_url(target.url)):
-                raise Invalid(problem, field=f"delivery[{i}].url", code="url_refused")
-    record = await doors.registry.save_campaign(campaign, create=create, now=doors.clock.now())
+    campaign = keep_secrets(campaign, old)
+    campaign = await _check_places(call, campaign, vertical)
+    if (desk := call.site.limits.desk) is not None:
+        campaign = seal_secrets(campaign, desk.seal)
+    record = await doors.registry.save_campaign(campaign, create=old is None, now=doors.clock.now())
     if record is None:
         raise NotFound("There is no such campaign.")
     return record
+
+
+async def _check_places(call: Call, campaign: Campaign, vertical: Vertical) -> Campaign:
+    """Check where and how the company's systems are spoken to; gives a bidder its missing URL."""
+    desk = call.site.limits.desk
+    remote = campaign.bid.remote
+    if remote is not None:
+        url = remote.url
+        if not remote.stream and desk is not None:
+            with naming("bid.remote"):
+                url = desk.check_bidder(remote, vertical)
+        _need_desk(desk, remote.dialect or remote.preset, "bid.remote")
+        await _check_url(call, url, "bid.remote.url")
+        if remote.url is None and url is not None:
+            bid = replace(campaign.bid, remote=replace(remote, url=url))
+            campaign = replace(campaign, bid=bid)
+    for i, target in enumerate(campaign.delivery):
+        at = f"delivery[{i}]"
+        _need_desk(desk, target.dialect or target.preset or target.kind == "webhook", at)
+        if target.kind == "email" and (desk is None or not desk.has_mail):
+            message = "Delivery by mail is not set up on this exchange."
+            raise Invalid(message, field=f"{at}.kind", code="not_available")
+        url = target.url
+        if desk is not None:
+            with naming(at):
+                url = desk.check_target(target, vertical)
+        await _check_url(call, url, f"{at}.url")
+    return campaign
+
+
+def _need_desk(desk: DialectDesk | None, spoken: object, at: str) -> None:
+    if desk is None and spoken:
+        message = "Dialects are not set up on this exchange."
+        raise Invalid(message, field=at, code="not_available")
+
+
+@contextmanager
+def naming(at: str) -> Iterator[None]:
+    """Make a fault of the caller's of a dialect's; ``at`` is where the dialect stands."""
+    try:
+        yield
+    except DialectFault as fault:
+        field = f"{at}.{fault.path}" if fault.path else at
+        message = f"{field} {fault.message}."
+        raise Invalid(message, field=field[:200], code="invalid_dialect") from None
+
+
+async def _check_url(call: Call, url: str | None, field: str) -> None:
+    check = call.site.limits.check_url
+    if check is None or url is None:
+        return
+    # A stream's address is looked at as the page it would be.
+    scheme, sign, rest = url.partition("://")
+    checked = {"ws": "http", "wss": "https"}.get(scheme.lower(), scheme) + sign + rest
+    if problem := await check(checked):
+        raise Invalid(problem, field=field, code="url_refused")

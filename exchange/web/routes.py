@@ -11,7 +11,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from exchange.flow.ports import Role
-from exchange.web import accounts, campaigns, leads, operations
+from exchange.web import accounts, campaigns, leads, operations, probes
 from exchange.web.calls import Call
 from exchange.web.wire import (
     NoOfferAnswer,
@@ -54,6 +54,7 @@ from exchange.web.wire_leads import (
     SellerReceipt,
     WholeReceipt,
 )
+from exchange.web.wire_probes import PresetList, ProbeAnswer, ProbeBody
 
 Handler = Callable[[Call], Awaitable[object]]
 
@@ -129,6 +130,10 @@ ROUTES: Final[tuple[Route, ...]] = (
          "campaigns", body=CampaignReplacement, answer=CampaignAnswer, faults=(404,)),
     _row("DELETE", "/v1/campaigns/{campaign_id}", COMPANY | OPERATOR, campaigns.delete_campaign,
          "campaigns", status=204, faults=(404,)),
+    _row("POST", "/v1/campaigns/{campaign_id}/probe", COMPANY | OPERATOR, probes.probe_campaign,
+         "campaigns", body=ProbeBody, answer=ProbeAnswer, faults=(404,)),
+    _row("GET", "/v1/presets", COMPANY | OPERATOR, probes.list_presets, "campaigns",
+         answer=PresetList),
     _row("GET", "/v1/companies/{company_id}/standing", COMPANY | OPERATOR, accounts.get_standing,
          "standing", answer=StandingAnswer, faults=(404,)),
     _row("POST", "/v1/companies/{company_id}/crm-resets", COMPANY | OPERATOR, accounts.ask_reset,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
+from exchange.core.dialect import Dialect, PresetUse
 from exchange.core.model import Condition, Period
 from exchange.web.wire import Answer, Body, Id, Moment, Name
 
@@ -23,12 +24,36 @@ class ModifierBody(Body, frozen=True, kw_only=True, omit_defaults=True):
     multiply: Decimal | None = None
 
 
+class RemoteBody(Body, frozen=True, kw_only=True, omit_defaults=True):
+    """A bidder of the company's own, asked for a price at each ping.
+
+    ``shares`` are the numbers of buyers it is asked for, 1 being exclusive. With ``stream`` it bids
+    over a stream; with ``simulate`` it is asked, and its bids do not count. At most one of
+    ``dialect`` and ``preset`` says how it is spoken to. Left out, ``timeout_ms`` is 300 and
+    ``max_price`` 1,000.00.
+    """
+
+    url: Annotated[str, Meta(max_length=2_000)] | None = None
+    timeout_ms: Annotated[int, Meta(ge=20, le=10_000)] | None = None
+    max_price: Decimal | None = None
+    max_per_s: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    shares: Annotated[tuple[int, ...], Meta(min_length=1, max_length=20)] | None = None
+    stream: bool = False
+    simulate: bool = False
+    dialect: Dialect | None = None
+    preset: PresetUse | str | None = None
+
+
 class BidBody(Body, frozen=True, kw_only=True, omit_defaults=True):
-    """A price list: for an exclusive lead, and for each number of buyers sharing one."""
+    """A price list: for an exclusive lead, and for each number of buyers sharing one.
+
+    Or ``remote`` instead: a bidder of the company's own.
+    """
 
     exclusive: Decimal | None = None
     shared: Annotated[dict[int, Decimal], Meta(max_length=20)] = field(default_factory=dict)
     modifiers: Annotated[tuple[ModifierBody, ...], Meta(max_length=50)] = ()
+    remote: RemoteBody | None = None
 
 
 class CapBody(Body, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,13 +80,17 @@ class ScheduleBody(Body, frozen=True, kw_only=True):
 
 
 class DeliveryBody(Body, frozen=True, kw_only=True, omit_defaults=True):
-    """One way to hand a lead over: to a URL, or into the company's inbox here.
+    """One way to hand a lead over: to a URL, by mail, or into the company's inbox here.
 
+    At most one of ``dialect`` and ``preset`` says how the company's system is spoken to.
     Left out, ``timeout_ms`` is 5,000 and ``attempts`` 2; so they are when not shown.
     """
 
-    kind: Literal["http", "inbox"]
+    kind: Literal["http", "email", "inbox", "webhook"]
     url: Annotated[str, Meta(max_length=2_000)] | None = None
+    to: Annotated[tuple[Annotated[str, Meta(max_length=254)], ...], Meta(max_length=10)] = ()
+    dialect: Dialect | None = None
+    preset: PresetUse | str | None = None
     timeout_ms: Annotated[int, Meta(ge=100, le=30_000)] | None = None
     attempts: Annotated[int, Meta(ge=1, le=5)] | None = None
 

@@ -10,8 +10,10 @@ import msgspec
 import pytest
 from msgspec import Struct
 
+from exchange.buyers.desk import Desk
+from exchange.buyers.dialects import Dialects
 from exchange.web import Metrics, WebLimits, WebServer
-from tests.web.doubles import MemoryDoors, RecordingLog
+from tests.web.doubles import NOW, MemoryDoors, RecordingLog
 
 HASH_KEY = b"k" * 32
 
@@ -88,7 +90,14 @@ class Wire:
 async def wire() -> AsyncIterator[Wire]:
     """Give a server and its client."""
     doors, log, metrics = MemoryDoors(), RecordingLog(), Metrics()
-    limits = WebLimits(hash_key=HASH_KEY, body_timeout_s=0.5, check_url=_refuse_ten)
+    dialects = Dialects(
+        keys=[(1, HASH_KEY)],
+        secret_of=lambda company_id: f"secret-of-{company_id}",
+        company_of=lambda campaign_id: doors.accounts.records[campaign_id].campaign.company_id,
+        clock=lambda: NOW,
+    )
+    desk = Desk(dialects, allow_private_addresses=True)
+    limits = WebLimits(hash_key=HASH_KEY, body_timeout_s=0.5, check_url=_refuse_ten, desk=desk)
     server = WebServer(doors, limits, metrics, log)
     port = await server.start("127.0.0.1", 0, False)
     async with aiohttp.ClientSession() as session:

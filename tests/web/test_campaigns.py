@@ -135,7 +135,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("filter", {}, "filter"),
     ("filter", {"all": []}, "filter.all"),
     ("bid", {}, "bid"),
-    ("bid.remote", {"url": "https://x.example"}, "bid.remote"),
+    ("bid.remote", {"url": "https://x.example"}, "bid.exclusive"),
     ("bid.exclusive", 0, "bid.exclusive"),
     ("bid.exclusive", -5, "bid.exclusive"),
     ("bid.exclusive", 45.755, "bid.exclusive"),
@@ -205,9 +205,3 @@ async def test_a_wrong_campaign_is_refused_and_nothing_is_stored(
 async def test_active_must_not_contradict_status(wire: Wire) -> None:
     body = changed(changed(CAMPAIGN, "active", True), "status", "paused")
     assert (await wire.call("POST", PATH, body, key="company")).status == 422
-
-
-async def test_a_remote_bidder_is_said_to_come_later(wire: Wire) -> None:
-    body = changed(CAMPAIGN, "bid", {"remote": {"url": "https://x.example", "timeout_ms": 300}})
-    answer = await wire.call("POST", PATH, body, key="company")
-    assert answer.json["code"] == "not_available"

@@ -38,6 +38,7 @@ BODIES: dict[str, Any] = {
     "CompanyBody": {"name": "New"},
     "AccountChange": {"active": True},
     "DepositBody": {"amount": 5, "key": "k"},
+    "ProbeBody": {},
 }
 
 # What belongs to somebody: the others of the same role do not find it, and one may not create in
@@ -50,6 +51,7 @@ ANOTHERS = {
     ("GET /v1/campaigns/{campaign_id}", "other-company"): 404,
     ("PUT /v1/campaigns/{campaign_id}", "other-company"): 404,
     ("DELETE /v1/campaigns/{campaign_id}", "other-company"): 404,
+    ("POST /v1/campaigns/{campaign_id}/probe", "other-company"): 404,
     ("GET /v1/companies/{company_id}/standing", "other-company"): 404,
     ("POST /v1/companies/{company_id}/crm-resets", "other-company"): 404,
     ("GET /v1/companies/{company_id}/crm-resets", "other-company"): 404,
