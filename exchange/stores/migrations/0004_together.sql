@@ -19,8 +19,9 @@ drop function finish_lead(text, text, bytea, integer[], text[], text[], timestam
 -- Figures are absolute, so one that was not touched may be among them.
 create function company_changes(
     p_companies text[], p_days date[], p_campaigns text[], p_now timestamptz
-) returns text[] language sql stable as $$
-    select array_agg(jsonb_build_object(
+) returns text[] language plpgsql stable set plan_cache_mode = force_generic_plan as $$
+begin
+    return (select array_agg(jsonb_build_object(
         'company_id', c.id,
         'version', c.version,
         'active', c.active,
@@ -37,8 +38,8 @@ create function company_changes(
             where u.campaign_id = any(p_campaigns) and u.company_id = c.id
               and u.starts_at <= p_now and p_now < u.ends_at), '[]')
     )::text)
-    from company c where c.id = any(p_companies)
-$$;
+    from company c where c.id = any(p_companies));
+end $$;
 
 -- Which of the sales asked for surely have room, by their place in the arrays. Each is judged as if
 -- all before it were sold, so whatever becomes of those, it fits. A sale that is not named may fit
@@ -48,8 +49,9 @@ create function sales_with_room(
     p_companies text[], p_campaigns text[], p_charged bigint[],
     p_cap_sales integer[], p_periods text[], p_starts timestamptz[],
     p_most_leads bigint[], p_most_spend bigint[]
-) returns integer[] language sql stable as $$
-    with asked as (
+) returns integer[] language plpgsql stable set plan_cache_mode = force_generic_plan as $$
+begin
+    return (with asked as (
         select nth, company_id, campaign_id,
                sum(charged) over (partition by company_id order by nth) as of_company,
                row_number() over (partition by campaign_id order by nth) as leads,
@@ -70,8 +72,8 @@ create function sales_with_room(
         where cap.sale = asked.nth
           and (u.campaign_id is null
             or u.leads + asked.leads > cap.leads
-            or u.spend + asked.spend > cap.spend))
-$$;
+            or u.spend + asked.spend > cap.spend)));
+end $$;
 
 -- Writes leads down, and of those whose first company takes them for certain (nobody is to be asked)
 -- and has room, the whole sale: delivery, ledger, window, answer. Whatever stops this transaction
@@ -92,7 +94,7 @@ create function claim_leads(
     p_cap_sales integer[], p_periods text[], p_starts timestamptz[], p_most_leads bigint[],
     p_most_spend bigint[],
     out claimed integer[], out sold integer[], out changes text[]
-) language plpgsql as $$
+) language plpgsql set plan_cache_mode = force_generic_plan as $$
 declare
     v_bought text[];
 begin
@@ -197,7 +199,7 @@ create function reserve_deliveries(
     p_cap_deliveries integer[], p_periods text[], p_starts timestamptz[], p_ends timestamptz[],
     p_most_leads bigint[], p_most_spend bigint[],
     out outcomes text[], out changes text[]
-) language plpgsql as $$
+) language plpgsql set plan_cache_mode = force_generic_plan as $$
 declare
     c company%rowtype;
     v_cap record;
@@ -275,7 +277,7 @@ create function settle_deliveries(
     p_references text[], p_details text[], p_attempts integer[], p_leg_states text[],
     p_at timestamptz[], p_closes_at timestamptz[],
     out settled integer[], out companies text[], out changes text[]
-) language plpgsql as $$
+) language plpgsql set plan_cache_mode = force_generic_plan as $$
 declare
     d delivery%rowtype;
     v_seller text;
@@ -359,7 +361,7 @@ create function finish_leads(
     p_owner text, p_leads text[], p_answers bytea[], p_at timestamptz[],
     p_leg_leads integer[], p_legs integer[], p_states text[], p_order text[],
     out finished integer[]
-) language plpgsql as $$
+) language plpgsql set plan_cache_mode = force_generic_plan as $$
 begin
     perform 1 from lead where id = any(p_leads) order by id for no key update;
     select array_agg(l.nth::integer) into finished
