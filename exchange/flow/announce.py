@@ -33,7 +33,10 @@ class Announcer:
         reported and does not keep the worker from starting.
         """
         if isinstance(change, CompanyChange):
-            self._market.apply_company(change)
+            held = self._market.companies.get(change.company_id)
+            # What this worker told the others it hears too, having taken it in already.
+            if held is None or change.whole or change.version != held.version:
+                self._market.apply_company(change)
             return
         try:
             self._market.apply_campaign(change)
