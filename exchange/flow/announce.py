@@ -23,7 +23,6 @@ class Announcer:
         self._market = market
         self._mirror = mirror
         self._on_unfit = on_unfit
-
         self._telling: dict[CompanyId, tuple[CompanyChange, asyncio.Task[None]]] = {}
 
     def apply(self, change: Change) -> None:
