@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from exchange.core.changes import CampaignChange, CompanyChange
 from exchange.core.filters import FilterError
 from exchange.core.market import Market
+from exchange.core.model import CompanyId
 from exchange.flow.ports import Mirror
 
 Change = CompanyChange | CampaignChange
@@ -21,6 +23,7 @@ class Announcer:
         self._market = market
         self._mirror = mirror
         self._on_unfit = on_unfit
+        self._telling: dict[CompanyId, tuple[CompanyChange, asyncio.Task[None]]] = {}
 
     def apply(self, change: Change) -> None:
         """Take a change into this worker's market.
@@ -29,7 +32,10 @@ class Announcer:
         reported and does not keep the worker from starting.
         """
         if isinstance(change, CompanyChange):
-            self._market.apply_company(change)
+            held = self._market.companies.get(change.company_id)
+            # What this worker told the others it hears too, having taken it in already.
+            if held is None or change.whole or change.version != held.version:
+                self._market.apply_company(change)
             return
         try:
             self._market.apply_campaign(change)
@@ -37,6 +43,26 @@ class Announcer:
             self._on_unfit(change.campaign_id, str(error))
 
     async def tell(self, change: Change) -> None:
-        """Take a change in, then tell everyone else."""
-        self.apply(change)
-        await self._mirror.publish(change)
+        """Take a change in, then tell everyone else.
+
+        A change of many leads that one transaction sold is told once, and all of them wait for it.
+        """
+        if isinstance(change, CampaignChange):
+            self.apply(change)
+            await self._mirror.publish(change)
+            return
+        told = self._telling.get(change.company_id)
+        if told is None or told[0] is not change:
+            self.apply(change)
+            told = change, asyncio.create_task(self._publish(change))
+            self._telling[change.company_id] = told
+        await asyncio.shield(told[1])
+
+    async def _publish(self, change: CompanyChange) -> None:
+        """Pass a change on. A newer one of the company may be on its way before it has come."""
+        try:
+            await self._mirror.publish(change)
+        finally:
+            told = self._telling.get(change.company_id)
+            if told is not None and told[0] is change:
+                del self._telling[change.company_id]

@@ -60,6 +60,11 @@ async def deliver(
     return _attempt(last, at, kind, tries)
 
 
+def is_certain(campaign: Campaign) -> bool:
+    """Whether a campaign takes whatever it is handed, at once, with nobody to be asked."""
+    return campaign.delivery[0].kind == "inbox"
+
+
 def _attempt(answer: Answer, target: int, kind: str, tries: int) -> Attempt:
     return Attempt(
         result=answer.result,

@@ -120,8 +120,24 @@ class Sealed(Struct, frozen=True):
     data: bytes
 
 
+class Outright(Struct, frozen=True, kw_only=True):
+    """A lead's sale where nobody is to be asked: its first company takes it for certain.
+
+    ``kind`` is the delivery's; ``answer`` what the seller reads if there is room for it.
+    """
+
+    delivery_id: DeliveryId
+    assignment: Assignment
+    campaign: Campaign
+    kind: str
+    now: datetime
+    day: date
+    rejection_window_s: int
+    answer: PostResult
+
+
 class Claim(Struct, frozen=True, kw_only=True):
-    """A lead to be written down before any company hears of it."""
+    """A lead to be written down before any company hears of it; with its sale, where certain."""
 
     lead_id: LeadId
     request: PostRequest
@@ -129,6 +145,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     sealed: Sealed
     owner: str
     deadline_at: datetime
+    outright: Outright | None = None
 
 
 class LeadStatus(Struct, frozen=True, kw_only=True):
@@ -140,6 +157,17 @@ class LeadStatus(Struct, frozen=True, kw_only=True):
     body_hash: bytes
     owner: str
     answer: PostResult | None
+
+
+class Claimed(Struct, frozen=True, kw_only=True):
+    """What became of a claim: what stood already, or whether the lead is sold with it.
+
+    ``change`` is of the company that bought it, and of all the company's leads sold with this one.
+    """
+
+    standing: LeadStatus | None = None
+    is_sold: bool = False
+    change: CompanyChange | None = None
 
 
 class OpenLead(Struct, frozen=True, kw_only=True):
@@ -325,10 +353,18 @@ class Vault(Protocol):
 
 
 class Books(Protocol):
-    """The truth about leads: every method is one transaction, and repeating it changes nothing."""
+    """The truth about leads: every method is one transaction, and repeating it changes nothing.
 
-    async def claim(self, claim: Claim) -> LeadStatus | None:
-        """Write a lead down; None if it was, else what the books already say of ping or key."""
+    What several leads ask at one moment may share a transaction, and with it one change of a
+    company; each gets what it would have got alone, in the order they asked.
+    """
+
+    async def claim(self, claim: Claim) -> Claimed:
+        """Write a lead down, or tell what the books already say of its ping or key.
+
+        An outright sale is made with it where there surely is room; where it is not, the lead is
+        claimed only, and whether there is room is for `reserve` to say.
+        """
         ...
 
     async def status(self, lead_id: LeadId) -> LeadStatus | None:

@@ -7,8 +7,9 @@ let another one go on. Source: rules §2, §7, §8.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -69,7 +70,7 @@ class Posting:
         self._clock = clock
         self._limit_s = limit_s
         self._on_error = on_error
-        self._running: dict[LeadId, asyncio.Task[PostResult]] = {}
+        self._running: dict[LeadId, asyncio.Task[PostResult | LeadStatus]] = {}
         self.stranded: set[LeadId] = set()
         self.is_draining = False
 
@@ -84,40 +85,23 @@ class Posting:
         if self._clock.now() >= offer.expires_at:
             return await self._answer_late(request)
         check_unchanged(offer, request)
-        lead_id = LeadId(str(uuid7()))
-        claim = Claim(
-            lead_id=lead_id,
-            request=request,
+        lead = OpenLead(
+            lead_id=LeadId(str(uuid7())),
             offer=offer,
-            sealed=self._vault.seal(request.contact, lead_id),
-            owner=self._owner,
+            contact=request.contact,
+            contact_keys=request.contact_keys,
             deadline_at=request.received_at + timedelta(seconds=self._limit_s),
+            legs=(State.RECEIVED,) * len(offer.legs_cents),
         )
-        try:
-            standing = await self._books.claim(claim)
-        except BaseException:
-            # The seller hung up or the store was lost: the lead may be written down all the same.
-            self.stranded.add(lead_id)
-            raise
-        if standing is not None:
-            return await self._answer_again(request, standing)
-        return await self._see_through(
-            OpenLead(
-                lead_id=lead_id,
-                offer=offer,
-                contact=request.contact,
-                contact_keys=request.contact_keys,
-                deadline_at=claim.deadline_at,
-                legs=(State.RECEIVED,) * len(offer.legs_cents),
-            )
-        )
+        return await self._see_through(request, lead)
 
     async def resume(self, lead: OpenLead) -> None:
         """Go on with a lead whose worker died; its outcome is for whoever asks again."""
         least = self._clock.now() + timedelta(seconds=RECOVERY_S)
         if lead.lead_id not in self._running and not self.is_draining:
             self.stranded.discard(lead.lead_id)
-            self._start(msgspec.structs.replace(lead, deadline_at=max(lead.deadline_at, least)))
+            lead = msgspec.structs.replace(lead, deadline_at=max(lead.deadline_at, least))
+            self._start(lead, self._selling.sell(lead))
 
     async def drain(self, deadline_s: float) -> bool:
         """Wait until no lead is in delivery here; False if some were left to another worker.
@@ -186,28 +170,60 @@ class Posting:
             await asyncio.sleep(POLL_S)
         raise Unavailable("this lead is still being delivered; post it again for its outcome")
 
-    async def _see_through(self, lead: OpenLead) -> PostResult:
-        """Deliver in a task of its own, so that a seller who hangs up stops nothing."""
-        task = self._start(lead)
+    async def _see_through(self, request: PostRequest, lead: OpenLead) -> PostResult:
+        """Sell in a task of its own, so that a seller who hangs up stops nothing."""
+        task = self._start(lead, self._claim_and_sell(request, lead))
         try:
-            return await asyncio.shield(task)
+            done = await asyncio.shield(task)
         except LostLead:
             return await self._await_answer(lead.lead_id)
         except asyncio.CancelledError:
-            if not task.cancelled():
+            if not (task.cancelled() and self.is_draining):
                 raise
             raise Unavailable("this worker is stopping; post again for the outcome") from None
+        if isinstance(done, LeadStatus):
+            return await self._answer_again(request, done)
+        return done
 
-    def _start(self, lead: OpenLead) -> asyncio.Task[PostResult]:
-        task = asyncio.create_task(self._selling.sell(lead), name=f"lead {lead.lead_id}")
+    async def _claim_and_sell(
+        self, request: PostRequest, lead: OpenLead
+    ) -> PostResult | LeadStatus:
+        """Write the lead down, with its sale where that is certain; else sell it step by step.
+
+        Gives what stands where the ping or the idempotency key was posted before.
+        """
+        outright = self._selling.outright(lead)
+        claimed = await self._books.claim(
+            Claim(
+                lead_id=lead.lead_id,
+                request=request,
+                offer=lead.offer,
+                sealed=self._vault.seal(request.contact, lead.lead_id),
+                owner=self._owner,
+                deadline_at=lead.deadline_at,
+                outright=outright,
+            )
+        )
+        if claimed.standing is not None:
+            return claimed.standing
+        if outright is None or not claimed.is_sold:
+            return await self._selling.sell(lead)
+        await self._selling.sold(lead, outright, claimed.change)
+        return outright.answer
+
+    def _start(
+        self, lead: OpenLead, selling: Coroutine[None, None, PostResult | LeadStatus]
+    ) -> asyncio.Task[PostResult | LeadStatus]:
+        task = asyncio.create_task(selling, name=lead.lead_id)
         self._running[lead.lead_id] = task
-        task.add_done_callback(lambda done: self._ended(lead.lead_id, done))
+        task.add_done_callback(partial(self._ended, lead.lead_id))
         return task
 
-    def _ended(self, lead_id: LeadId, task: asyncio.Task[PostResult]) -> None:
+    def _ended(self, lead_id: LeadId, task: asyncio.Task[PostResult | LeadStatus]) -> None:
         self._running.pop(lead_id, None)
         if task.cancelled():
             self.stranded.add(lead_id)
         elif (error := task.exception()) is not None and not isinstance(error, LostLead):
+            # It may be written down all the same, even where the store was lost meanwhile.
             self.stranded.add(lead_id)
             self._on_error(lead_id, error)

@@ -13,13 +13,14 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from exchange.core.cascade import Assignment, Turn, next_assignments, why_unsold
+from exchange.core.changes import CompanyChange
 from exchange.core.lifecycle import DONE, Event, State, advance
 from exchange.core.market import Market
 from exchange.core.model import Campaign, CompanyId, DeliveryId, LeadId
 from exchange.core.reasons import Reason
 from exchange.core.standing import Verdict
 from exchange.flow.announce import Announcer
-from exchange.flow.deliver import Incident, deliver
+from exchange.flow.deliver import Incident, deliver, is_certain
 from exchange.flow.faults import LostLead, Unavailable
 from exchange.flow.ports import (
     Attempt,
@@ -30,6 +31,7 @@ from exchange.flow.ports import (
     LegResult,
     Offers,
     OpenLead,
+    Outright,
     Parcel,
     PostResult,
     Reservation,
@@ -71,6 +73,46 @@ class Selling:
         self._jitter = jitter
         self._incident = incident
         self._on_error = on_error
+
+    def outright(self, lead: OpenLead) -> Outright | None:
+        """The sale of a new lead whose first company takes it for certain, if there is room.
+
+        None where a company must be asked, or the first in line may not have the lead.
+        """
+        if lead.offer.test or len(lead.legs) != 1:
+            return None
+        assignments = next_assignments(lead.offer, (), self._market.policy)
+        if not assignments or not self._may_buy(assignments[0]):
+            return None
+        campaign = self._market.campaign(assignments[0].ranked.campaign_id)
+        if campaign is None or not is_certain(campaign):
+            return None
+        run, attempt = _Run(lead), Attempt(result="accepted", kind=campaign.delivery[0].kind)
+        run.advance(assignments[0].leg, Event.CLAIMED)
+        run.advance(assignments[0].leg, Event.ACCEPTED)
+        run.turned(assignments[0], attempt)
+        now = self._clock.now()
+        return Outright(
+            delivery_id=delivery_id_of(lead.lead_id, campaign.company_id),
+            assignment=assignments[0],
+            campaign=campaign,
+            kind=attempt.kind,
+            now=now,
+            day=self._today(now),
+            rejection_window_s=self._market.policy.rejection_window_s,
+            answer=run.answer(),
+        )
+
+    async def sold(self, lead: OpenLead, sale: Outright, change: CompanyChange | None) -> None:
+        """Tell of a lead that was sold as it was claimed."""
+        if change is not None:
+            await self._announcer.tell(change)
+        await self._remember_contact(lead, [sale.assignment.ranked.company_id])
+
+    def _may_buy(self, assignment: Assignment) -> bool:
+        """Whether the gate is still open to a company."""
+        standing = self._market.standings.get(assignment.ranked.company_id)
+        return standing is not None and standing.verdict is not Verdict.EXCLUDED
 
     async def sell(self, lead: OpenLead) -> PostResult:
         """Take a lead down the ranks until every leg is sold or nobody is left, and close it."""
@@ -134,8 +176,7 @@ class Selling:
         self, run: _Run, assignment: Assignment, delivery_id: DeliveryId, campaign: Campaign
     ) -> bool:
         """Check the gate again and hold the company's room; False where there is none."""
-        standing = self._market.standings.get(assignment.ranked.company_id)
-        if standing is None or standing.verdict is Verdict.EXCLUDED:
+        if not self._may_buy(assignment):
             run.no_room(assignment, Reason.CRM_GATE)
             return False
         now = self._clock.now()

@@ -9,7 +9,7 @@ from exchange.core.reasons import Reason
 from exchange.flow.ports import Contact, Sealed, Vault
 from exchange.flow.registry import DeliveredLead
 from exchange.stores.postgres import Postgres, Record
-from exchange.stores.postgres_books import decode_offer
+from exchange.stores.postgres_claims import decode_offer
 from exchange.stores.vault import VaultError
 
 

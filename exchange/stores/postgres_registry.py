@@ -27,7 +27,7 @@ from exchange.flow.faults import Conflict, Invalid, NotFound, because
 from exchange.flow.ports import Role
 from exchange.flow.registry import Account, Caller, CampaignRecord, Reset
 from exchange.stores.postgres import QUERIES, Postgres, Record
-from exchange.stores.postgres_books import decode_change
+from exchange.stores.postgres_room import decode_change
 
 Announce = Callable[[CompanyChange | CampaignChange], Awaitable[None]]
 

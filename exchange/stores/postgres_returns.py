@@ -16,7 +16,8 @@ from exchange.core.standing import window_start
 from exchange.flow.faults import NotFound, because
 from exchange.flow.ports import Rejected, RejectRequest, Vault
 from exchange.stores.postgres import QUERIES, Postgres, Record
-from exchange.stores.postgres_books import decode_change, set_lead_state
+from exchange.stores.postgres_books import set_lead_state
+from exchange.stores.postgres_room import decode_change
 
 
 class PostgresReturns:

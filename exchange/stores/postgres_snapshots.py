@@ -10,7 +10,7 @@ import msgspec
 from exchange.core.changes import CampaignChange, CompanyChange
 from exchange.core.model import Campaign, CompanyId
 from exchange.stores.postgres import Postgres
-from exchange.stores.postgres_books import decode_change
+from exchange.stores.postgres_room import decode_change
 
 
 class PostgresSnapshots:

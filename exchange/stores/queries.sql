@@ -1,37 +1,34 @@
 -- Every statement the exchange sends to PostgreSQL, by name. Transactions of a post are functions
 -- in migrations/. Arguments are numbered in the order the caller gives them.
 
--- name: claim_lead
-with claimed as (
-    insert into lead (id, ping_id, seller_id, vertical, test, idempotency_key, body_hash, offer,
-                      contact, contact_key_id, contact_keys, owner, received_at, deadline_at)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-    on conflict do nothing
-    returning id
-), legs as (
-    insert into leg (lead_id, leg, promised)
-    select claimed.id, promised.leg - 1, promised.cents
-    from claimed, unnest($15::bigint[]) with ordinality as promised (cents, leg)
-)
-select id from claimed
+-- name: claim_leads
+select claimed, sold, changes from claim_leads(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)
 
--- name: lead_of_post
-select id, ping_id, seller_id, body_hash, owner, answer from lead
-where ping_id = $1 or (seller_id = $2 and idempotency_key = $3)
-order by (ping_id = $1) desc limit 1
+-- name: leads_of_posts
+select post.nth, l.id, l.ping_id, l.seller_id, l.body_hash, l.owner, l.answer
+from unnest($1::text[], $2::text[], $3::text[])
+    with ordinality as post (ping_id, seller_id, key, nth),
+lateral (
+    select * from lead
+    where ping_id = post.ping_id or (seller_id = post.seller_id and idempotency_key = post.key)
+    order by (ping_id = post.ping_id) desc limit 1
+) l
 
 -- name: lead_status
 select id, ping_id, seller_id, body_hash, owner, answer from lead where id = $1
 
--- name: reserve_delivery
-select outcome, change from reserve_delivery(
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+-- name: reserve_deliveries
+select outcomes, changes from reserve_deliveries(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 
--- name: settle_delivery
-select settle_delivery($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+-- name: settle_deliveries
+select settled, companies, changes
+from settle_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 
--- name: finish_lead
-select finish_lead($1, $2, $3, $4, $5, $6, $7)
+-- name: finish_leads
+select finish_leads($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- name: heartbeat
 insert into worker (id, seen_at) values ($1, clock_timestamp())

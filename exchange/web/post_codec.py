@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from hashlib import sha256
+from typing import Final
 
+import msgspec
 from msgspec import to_builtins
 from msgspec.structs import fields
 
@@ -28,6 +30,7 @@ from exchange.web.wire import (
 )
 
 _OWN_FIELDS = frozenset(field.name for field in fields(PostBody))
+_encode_sorted: Final = msgspec.json.Encoder(order="sorted").encode
 _CONTACT_FIELDS = frozenset(field.name for field in fields(ContactBody))
 
 
@@ -107,9 +110,13 @@ def _body_hash(ping_id: str, attributes: dict[str, AttributeValue], contact: Con
     plain = {
         "ping_id": ping_id,
         "attributes": {name: _plain(value) for name, value in attributes.items()},
-        "contact": to_builtins(contact),
+        "contact": contact,
     }
-    return sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).digest()
+    text = _encode_sorted(plain)
+    if not text.isascii() or any(isinstance(value, float) for value in attributes.values()):
+        # Kept hashes are of Python's JSON, which writes these otherwise than the quick encoder.
+        text = json.dumps(to_builtins(plain), sort_keys=True, separators=(",", ":")).encode()
+    return sha256(text).digest()
 
 
 def _plain(value: AttributeValue) -> AttributeValue:

@@ -350,10 +350,10 @@ async def test_a_lead_taken_from_a_worker_that_was_only_slow_has_one_answer(
 
 
 async def test_a_lead_this_worker_could_not_go_on_with_is_taken_up_again(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, crm: CrmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     company = await buyer(desk, await desk.seller())
-    await company.bid(100_00)
+    await company.bid(100_00, http(crm.set_behaviour("mine", Behaviour())))
     request = desk.post_request(await desk.ping(company.seller_id, zip="10001"))
 
     async def fail(*_: object) -> None:

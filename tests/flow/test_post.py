@@ -488,10 +488,10 @@ async def test_a_lead_that_takes_longer_than_the_limit_is_timed_out(
 
 
 async def test_the_exchanges_own_limit_is_no_companys_fault(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, crm: CrmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seller = await desk.seller()
-    company = await bidder(desk, 100_00)
+    company = await bidder(desk, 100_00, crm.set_behaviour("mine", Behaviour()))
     receipt = await desk.ping(seller)
     reserve = desk.exchange.books.reserve
 
