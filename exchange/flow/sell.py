@@ -164,6 +164,7 @@ class Selling:
                 attributes=lead.offer.attributes,
                 contact=contact,
                 test=lead.offer.test,
+                token=ranked.token,
             ),
             deadline=loop.time() + left_s,
             backoff_s=self._backoff_s,
