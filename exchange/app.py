@@ -15,11 +15,15 @@ import structlog
 from uuid_utils import uuid7
 
 from exchange.buyers.bid_limits import BidLimits
+from exchange.buyers.bid_wire import PlainSpeech
 from exchange.buyers.courier import Couriers
+from exchange.buyers.desk import Desk
+from exchange.buyers.dialect_speech import DialectSpeech
+from exchange.buyers.dialects import Dialects
 from exchange.buyers.fan_out import AllBidders
 from exchange.buyers.signing import signing_secret
 from exchange.core.market import Market
-from exchange.core.model import CompanyId, LeadId, Ping, PingId
+from exchange.core.model import CampaignId, CompanyId, LeadId, Ping, PingId
 from exchange.core.reasons import BIDDER_REASONS
 from exchange.core.screen import DuplicateWindows
 from exchange.core.standing import Standing, weigh, window_start
@@ -113,26 +117,7 @@ class Exchange:
 
     def _build_flows(self) -> None:
         settings = self.settings
-        self.courier = Couriers(
-            max_answer_bytes=settings.delivery.max_answer_bytes,
-            allow_private_addresses=settings.delivery.allow_private_addresses,
-        )
-        bidding = settings.bidding
-        self.bidders = AllBidders(
-            secret_of=lambda company_id: signing_secret(self._secrets.hash_key, company_id),
-            limits=BidLimits(
-                network_ms=bidding.network_ms,
-                closing_ms=bidding.closing_ms,
-                least_ms=bidding.least_ms,
-                connect_ms=bidding.connect_ms,
-                max_connections=bidding.max_connections,
-                max_connections_per_bidder=bidding.max_connections_per_bidder,
-                max_waiting_per_bidder=bidding.max_waiting_per_bidder,
-                max_stream_pings=bidding.max_stream_pings,
-                max_answer_bytes=bidding.max_answer_bytes,
-            ),
-            allow_private_addresses=settings.delivery.allow_private_addresses,
-        )
+        self._build_buyers()
         self._build_ping()
         self._build_post()
         self.rejecting = Rejecting(
@@ -157,6 +142,54 @@ class Exchange:
             tidy=Housekeeping(self.postgres, settings.stores.receipt_days).tidy,
             on_error=lambda name, error: log.warning("loop failed", loop=name, error=str(error)),
         )
+
+    def _build_buyers(self) -> None:
+        settings, secrets = self.settings, self._secrets
+        allow_private = settings.delivery.allow_private_addresses
+        dialects = Dialects(
+            keys=[(key.key_id, key.key) for key in secrets.contact_keys],
+            secret_of=self.signing_secret,
+            company_of=self._company_of,
+            clock=self.clock.now,
+        )
+        relay = None
+        self.courier = Couriers(
+            max_answer_bytes=settings.delivery.max_answer_bytes,
+            allow_private_addresses=allow_private,
+            dialects=dialects,
+            relay=relay,
+        )
+        self.desk = Desk(
+            dialects,
+            allow_private_addresses=allow_private,
+            max_answer_bytes=settings.delivery.max_answer_bytes,
+            relay=relay,
+        )
+        bidding, plain, spoken = settings.bidding, PlainSpeech(), DialectSpeech(dialects)
+        self.bidders = AllBidders(
+            secret_of=self.signing_secret,
+            speech_for=lambda remote: spoken if remote.dialect or remote.preset else plain,
+            limits=BidLimits(
+                network_ms=bidding.network_ms,
+                closing_ms=bidding.closing_ms,
+                least_ms=bidding.least_ms,
+                connect_ms=bidding.connect_ms,
+                max_connections=bidding.max_connections,
+                max_connections_per_bidder=bidding.max_connections_per_bidder,
+                max_waiting_per_bidder=bidding.max_waiting_per_bidder,
+                max_stream_pings=bidding.max_stream_pings,
+                max_answer_bytes=bidding.max_answer_bytes,
+            ),
+            allow_private_addresses=allow_private,
+        )
+
+    def signing_secret(self, company_id: CompanyId) -> str:
+        """What a company proves our requests with."""
+        return signing_secret(self._secrets.hash_key, company_id)
+
+    def _company_of(self, campaign_id: CampaignId) -> CompanyId | None:
+        campaign = self.market.campaign(campaign_id)
+        return None if campaign is None else campaign.company_id
 
     def _build_ping(self) -> None:
         settings = self.settings

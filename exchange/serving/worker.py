@@ -15,6 +15,7 @@ import uvloop
 
 from exchange.app import Exchange
 from exchange.buyers.addresses import check_url
+from exchange.flow.dialects import DialectDesk
 from exchange.settings import Secrets, Settings, load_or_make_secrets, read_settings
 from exchange.verticals_file import read_verticals
 from exchange.web.calls import WebLimits
@@ -98,7 +99,7 @@ def open_exchange(settings: Settings, secrets: Secrets) -> Exchange:
     )
 
 
-def web_limits(settings: Settings, secrets: Secrets) -> WebLimits:
+def web_limits(settings: Settings, secrets: Secrets, desk: DialectDesk | None = None) -> WebLimits:
     """The wire's bounds as the settings have them."""
     allow_private = settings.delivery.allow_private_addresses
 
@@ -117,6 +118,7 @@ def web_limits(settings: Settings, secrets: Secrets) -> WebLimits:
         max_asking=settings.ping.max_asking,
         max_posts=settings.post.max_inflight,
         check_url=checked,
+        desk=desk,
     )
 
 
@@ -125,7 +127,9 @@ async def _serve(settings: Settings) -> None:
     exchange = open_exchange(settings, secrets)
     await exchange.start()
     _spare_the_collector()
-    server = WebServer(exchange, web_limits(settings, secrets), Metrics(exchange.figures), log)
+    server = WebServer(
+        exchange, web_limits(settings, secrets, exchange.desk), Metrics(exchange.figures), log
+    )
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
