@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import date, datetime
 from typing import Final
-from uuid import UUID, uuid5
+
+from uuid_utils import UUID, uuid5
 
 from exchange.core.cascade import Assignment, Turn, next_assignments, why_unsold
 from exchange.core.changes import CompanyChange
