@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import date, datetime
 from typing import Final
-from uuid import UUID, uuid5
 
-from exchange.core.cascade import Assignment, Turn, next_assignments, why_unsold
+from uuid_utils import UUID, uuid5
+
+from exchange.core.cascade import Assignment, next_assignments
 from exchange.core.changes import CompanyChange
-from exchange.core.lifecycle import DONE, Event, State, advance
+from exchange.core.lifecycle import DONE, Event
 from exchange.core.market import Market
 from exchange.core.model import Campaign, CompanyId, DeliveryId, LeadId
 from exchange.core.reasons import Reason
@@ -28,7 +29,6 @@ from exchange.flow.ports import (
     Clock,
     Contact,
     Courier,
-    LegResult,
     Offers,
     OpenLead,
     Outright,
@@ -37,6 +37,7 @@ from exchange.flow.ports import (
     Reservation,
     Settlement,
 )
+from exchange.flow.progress import Progress
 
 _DELIVERY_NAMESPACE: Final = UUID("5bb4b6f0-3b5e-4c0c-9a3f-6b1e8d1a7c11")
 """Makes one delivery id of a lead and a company; constant, so that all workers make the same."""
@@ -87,7 +88,7 @@ class Selling:
         campaign = self._market.campaign(assignments[0].ranked.campaign_id)
         if campaign is None or not is_certain(campaign):
             return None
-        run, attempt = _Run(lead), Attempt(result="accepted", kind=campaign.delivery[0].kind)
+        run, attempt = Progress(lead), Attempt(result="accepted", kind=campaign.delivery[0].kind)
         run.advance(assignments[0].leg, Event.CLAIMED)
         run.advance(assignments[0].leg, Event.ACCEPTED)
         run.turned(assignments[0], attempt)
@@ -116,7 +117,7 @@ class Selling:
 
     async def sell(self, lead: OpenLead) -> PostResult:
         """Take a lead down the ranks until every leg is sold or nobody is left, and close it."""
-        run = _Run(lead)
+        run = Progress(lead)
         waiting = list(lead.open)
         timed_out = False
         while True:
@@ -133,7 +134,7 @@ class Selling:
         return await self._close(run, timed_out=timed_out or untried)
 
     async def _turn(
-        self, run: _Run, assignment: Assignment, contact: Contact | None, reserved: bool
+        self, run: Progress, assignment: Assignment, contact: Contact | None, reserved: bool
     ) -> None:
         """One company's turn at one leg: room held, delivered, booked."""
         lead, ranked = run.lead, assignment.ranked
@@ -174,7 +175,7 @@ class Selling:
         await self._settle(run, assignment, delivery_id, attempt)
 
     async def _reserve(
-        self, run: _Run, assignment: Assignment, delivery_id: DeliveryId, campaign: Campaign
+        self, run: Progress, assignment: Assignment, delivery_id: DeliveryId, campaign: Campaign
     ) -> bool:
         """Check the gate again and hold the company's room; False where there is none."""
         if not self._may_buy(assignment):
@@ -204,7 +205,7 @@ class Selling:
         return True
 
     async def _settle(
-        self, run: _Run, assignment: Assignment, delivery_id: DeliveryId, attempt: Attempt
+        self, run: Progress, assignment: Assignment, delivery_id: DeliveryId, attempt: Attempt
     ) -> None:
         accepted = attempt.result == "accepted"
         run.advance(assignment.leg, Event.ACCEPTED if accepted else Event.NEXT_RANK)
@@ -229,7 +230,7 @@ class Selling:
         if change is not None:
             await self._announcer.tell(change)
 
-    async def _close(self, run: _Run, *, timed_out: bool) -> PostResult:
+    async def _close(self, run: Progress, *, timed_out: bool) -> PostResult:
         lead = run.lead
         event = Event.LIMIT_PASSED if timed_out else Event.NO_RANK_LEFT
         if lead.contact is None:
@@ -267,63 +268,6 @@ _NO_ROOM: Final = {
     "cap": Reason.CAP,
     "budget": Reason.BUDGET,
 }
-
-
-class _Run:
-    """What a lead has come to so far, while it is taken down the ranks."""
-
-    def __init__(self, lead: OpenLead) -> None:
-        self.lead = lead
-        self.turns = list(lead.turns)
-        self.states = list(lead.legs)
-        self.sold_cents = dict(lead.sold_cents)
-
-    def advance(self, leg: int, event: Event) -> None:
-        if event is Event.CLAIMED and self.states[leg] is State.DELIVERING:
-            return  # A further company's turn at a leg that is being delivered already.
-        self.states[leg] = advance(self.states[leg], event)
-
-    def no_room(self, assignment: Assignment, reason: Reason) -> None:
-        self.turns.append(
-            Turn(leg=assignment.leg, place=assignment.place, result="no_room", reason=reason)
-        )
-
-    def turned(self, assignment: Assignment, attempt: Attempt) -> None:
-        self.turns.append(
-            Turn(
-                leg=assignment.leg,
-                place=assignment.place,
-                result=attempt.result,
-                reason=attempt.reason,
-            )
-        )
-        if attempt.result == "accepted":
-            self.sold_cents[assignment.leg] = assignment.seller_cents
-
-    def answer(self) -> PostResult:
-        """What the seller reads: each leg, and the sum of those sold."""
-        legs = tuple(self._leg(leg) for leg in range(len(self.states)))
-        sold = [leg.price_cents for leg in legs if leg.price_cents is not None]
-        return PostResult(
-            ping_id=self.lead.offer.ping_id,
-            lead_id=self.lead.lead_id,
-            status="sold" if sold else "unsold",
-            price_cents=sum(sold) if sold else None,
-            legs=legs,
-            reason=None if sold else legs[0].reason,
-        )
-
-    def _leg(self, leg: int) -> LegResult:
-        leg_id = f"{self.lead.offer.ping_id}-{leg + 1}"
-        if (price := self.sold_cents.get(leg)) is not None:
-            return LegResult(leg_id=leg_id, status="sold", price_cents=price)
-        state = self.states[leg]
-        if state is State.TIMED_OUT:
-            return LegResult(leg_id=leg_id, status="timed_out", reason=Reason.PROCESSING_LIMIT)
-        if state is State.INVALID:
-            return LegResult(leg_id=leg_id, status="unsold", reason=Reason.UNREADABLE_LEAD)
-        reason = why_unsold([turn for turn in self.turns if turn.leg == leg])
-        return LegResult(leg_id=leg_id, status="unsold", reason=reason)
 
 
 def delivery_id_of(lead_id: LeadId, company_id: CompanyId) -> DeliveryId:

@@ -14,6 +14,10 @@ drop function settle_delivery(
     text, text, text, integer, text, text, text, integer, text, timestamptz, timestamptz);
 drop function finish_lead(text, text, bytea, integer[], text[], text[], timestamptz);
 
+-- A lead's row is a little over the size from which PostgreSQL presses columns together or puts them
+-- aside. It is written once and read whole, so both would be work for nothing.
+alter table lead set (toast_tuple_target = 4080);
+
 -- Companies as this transaction leaves them, as the JSON of core.changes.CompanyChange: their heads,
 -- the buckets of these days, and the usage of these campaigns in the periods that p_now lies in.
 -- Figures are absolute, so one that was not touched may be among them.
