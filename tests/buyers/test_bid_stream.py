@@ -346,11 +346,11 @@ async def test_a_frame_of_more_than_is_read_ends_the_stream_and_it_comes_back(
 async def test_a_silent_stream_is_pinged_and_given_up_if_it_stays_silent(
     among: AllBidders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bid_stream, "SILENT_S", 0.3)
+    monkeypatch.setattr(bid_stream, "HEARTBEAT_S", 0.3)
     stream = Stream()
     async with streaming(stream) as url:
         await ask(among, on(url))
-        await asyncio.sleep(1.2)  # it answers our pings
+        await asyncio.sleep(0.8)  # it answers our pings
         assert len(stream.sockets) == 1
 
     async def deaf(reader: StreamReader, writer: StreamWriter) -> None:
