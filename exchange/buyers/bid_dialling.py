@@ -19,11 +19,13 @@ from msgspec import Struct
 from exchange.buyers.addresses import (
     AddressNotAllowed,
     Resolve,
+    check_url,
     guarded_socket,
     is_public,
     read_url,
     resolve_host,
 )
+from exchange.core.remote import Remote
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
@@ -64,6 +66,19 @@ def read_place(url: str) -> Place:
     )
 
 
+async def check_remote(
+    remote: Remote, *, allow_private: bool, resolve: Resolve | None = None
+) -> str | None:
+    """Say what is wrong with the URL of a bidder that is being saved; None if nothing is."""
+    url = remote.url or ""
+    scheme, _, rest = url.partition("://")
+    wanted = ("ws", "wss") if remote.stream else ("http", "https")
+    if scheme.lower() not in wanted:
+        return f"must begin with {wanted[1]}:// or {wanted[0]}://"
+    web = f"{_WEB_SCHEMES.get(scheme.lower(), scheme)}://{rest}"
+    return await check_url(web, allow_private=allow_private, resolve=resolve)
+
+
 class Dialler:
     """Dials. ``resolve`` replaces the machine's lookup, ``tls`` its trusted certificates."""
 
@@ -75,10 +90,10 @@ class Dialler:
         resolve: Resolve = resolve_host,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._allow_private = allow_private_addresses
+        self.allows_private = allow_private_addresses
         self._remember_s = remember_s
         self._resolve = resolve
-        self._tls = tls or _machines_trust()
+        self.tls = tls or _machines_trust()
         self._known: dict[str, tuple[float, Sequence[str]]] = {}
         self._asking: dict[str, asyncio.Task[Sequence[str]]] = {}
 
@@ -112,45 +127,49 @@ class Dialler:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
 
-    async def _addresses(self, place: Place) -> Sequence[str]:
-        if _is_address(place.host):
-            return (place.host,)
+    async def look_up(self, host: str, port: int) -> Sequence[str]:
+        """Give a name's addresses, remembered or new. Raises OSError: none, or one not allowed."""
         now = asyncio.get_running_loop().time()
-        until, addresses = self._known.get(place.host, (now, ()))
+        until, addresses = self._known.get(host, (now, ()))
         if until <= now:
-            asking = self._asking.get(place.host)
+            asking = self._asking.get(host)
             if asking is None:
-                asking = asyncio.create_task(self._look_up(place))
-                self._asking[place.host] = asking
+                asking = asyncio.create_task(self._ask(host, port))
+                self._asking[host] = asking
             # Of many dials one asks; the one that asked may be gone before the answer.
             addresses = await asyncio.shield(asking)
         if not addresses:
             raise socket.gaierror("no addresses")
-        if not self._allow_private and not all(map(is_public, addresses)):
+        if not self.allows_private and not all(map(is_public, addresses)):
             raise AddressNotAllowed
         return addresses
 
-    async def _look_up(self, place: Place) -> Sequence[str]:
+    async def _addresses(self, place: Place) -> Sequence[str]:
+        if _is_address(place.host):
+            return (place.host,)
+        return await self.look_up(place.host, place.port)
+
+    async def _ask(self, host: str, port: int) -> Sequence[str]:
         """Look a name up, and remember what came of it; no addresses if that failed."""
         loop = asyncio.get_running_loop()
         try:
-            found = await self._resolve(place.host, place.port)
+            found = await self._resolve(host, port)
             addresses = list(dict.fromkeys(found))[:MAX_ADDRESSES]
         except (OSError, UnicodeError):
             addresses = []
         finally:
-            self._asking.pop(place.host, None)
+            self._asking.pop(host, None)
         if len(self._known) >= MAX_NAMES:
             self._known.clear()
         remember_s = self._remember_s if addresses else FAILED_LOOKUP_S
-        self._known[place.host] = (loop.time() + remember_s, addresses)
+        self._known[host] = (loop.time() + remember_s, addresses)
         return addresses
 
     async def _connect(self, place: Place, address: str, make: Callable[[], P]) -> P:
         loop = asyncio.get_running_loop()
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         peer = (address, place.port)
-        if self._allow_private:
+        if self.allows_private:
             made = socket.socket(family, socket.SOCK_STREAM)
         else:
             made = guarded_socket((family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", peer))
@@ -165,7 +184,7 @@ class Dialler:
         _, protocol = await loop.create_connection(
             make,
             sock=made,
-            ssl=self._tls if place.is_tls else None,
+            ssl=self.tls if place.is_tls else None,
             server_hostname=place.host if place.is_tls else None,
         )
         return protocol

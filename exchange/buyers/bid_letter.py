@@ -80,9 +80,9 @@ class Letter:
         last = self._last
         if (
             last is None
-            or out.url is not last.url
-            or out.headers is not last.headers
-            or out.method is not last.method
+            or out.url != last.url
+            or out.headers != last.headers
+            or out.method != last.method
         ):
             self._head = self._write_head(out)
             self._last = out

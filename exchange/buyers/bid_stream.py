@@ -7,34 +7,39 @@ each for itself. The stream is dialled here and kept up. Source: design, Remote 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import time
 from typing import Final
 
+import aiohttp
 import msgspec
 import structlog
+from aiohttp import WSMsgType
 from msgspec import Raw, Struct
 
 from exchange import __version__
 from exchange.buyers.bid_client import LOST
-from exchange.buyers.bid_dialling import DialFailed, Dialler, Place
+from exchange.buyers.bid_dialling import DialFailed
 from exchange.buyers.bid_limits import BidLimits
 from exchange.buyers.bid_pool import BUSY, Room
 from exchange.buyers.bid_reading import judge_cents, read_cents
 from exchange.buyers.bid_round import Call
+from exchange.buyers.bid_sockets import BidSocket, BidSockets
 from exchange.buyers.bid_wire import PingWriter
 from exchange.buyers.signing import SIGNATURE_HEADER, TIMESTAMP_HEADER, Signer
-from exchange.buyers.websocket import PING, WebSocket, WebSocketBroken
 from exchange.core.breaker import Breaker
 from exchange.core.reasons import Reason
 
 MAX_FRAME_BYTES: Final = 1024 * 1024
 """The largest message read, and the size a frame of pings stays under if one ping does."""
 
+MAX_UNSENT_BYTES: Final = 4 * 1024 * 1024
+"""Pings that may wait for a company that does not read; beyond, it is busy."""
+
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 15.0
 STEADY_S: Final = 10.0  # up for so long, the next loss begins with the first pause again
-SILENT_S: Final = 10.0  # after which the other side is pinged; after twice that it is gone
+HEARTBEAT_S: Final = 10.0  # between pings of ours; half of it for the pong
 
 log = structlog.get_logger()
 
@@ -60,7 +65,7 @@ _read_parts = msgspec.json.Decoder(list[Raw]).decode
 
 
 class StreamLine:
-    """The line to one bidder over its stream."""
+    """The line to one bidder over its stream. ``clock`` gives Unix seconds, for signatures."""
 
     # A stream that is down is not asked anyway, so its losses need no breaker.
     held_against = frozenset(
@@ -69,8 +74,8 @@ class StreamLine:
 
     def __init__(
         self,
-        place: Place,
-        dialler: Dialler,
+        url: str,
+        sockets: BidSockets,
         room: Room,
         limits: BidLimits,
         *,
@@ -80,8 +85,8 @@ class StreamLine:
         clock: Callable[[], float] = time,
     ) -> None:
         self.breaker = Breaker()
-        self._place = place
-        self._dialler = dialler
+        self._url = url
+        self._sockets = sockets
         self._room = room
         self._limits = limits
         self._signer = signer
@@ -90,16 +95,18 @@ class StreamLine:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._calls: dict[_Key, Call] = {}
+        self._early: list[Call] = []  # asked while dialling
         self._tick: list[bytes] = []
-        self._early: list[Call] = []
-        self._socket: WebSocket | None = None
+        self._tick_bytes = 0
+        self._has_pings = asyncio.Event()
+        self._is_up = False
         self._is_dialling = True
         self._keeper = self._loop.create_task(self._keep())
 
     @property
     def connections(self) -> int:
         """One, if the stream is up."""
-        return int(self._socket is not None)
+        return int(self._is_up)
 
     @property
     def waiting(self) -> int:
@@ -109,19 +116,16 @@ class StreamLine:
     def place(self, call: Call) -> None:
         """Put a ping in this turn's frame; while the stream is being dialled, in its first."""
         key = (call.question.ping_id, call.asked.campaign_id, call.asked.share)
-        socket, calls = self._socket, self._calls
-        if len(calls) >= self._limits.max_stream_pings or key in calls:
+        calls, most = self._calls, self._limits.max_stream_pings
+        if not (self._is_up or self._is_dialling):
+            call.settle(LOST)
+        elif len(calls) >= most or key in calls or self._tick_bytes >= MAX_UNSENT_BYTES:
             call.settle(BUSY)
-        elif socket is not None:
-            if socket.is_full:
-                call.settle(BUSY)
-                return
+        elif self._is_up:
             calls[key] = call
             call.holder = self
             self._write(call)
-        elif not self._is_dialling:
-            call.settle(LOST)
-        elif len(self._early) >= self._limits.max_stream_pings:
+        elif len(self._early) >= most:
             call.settle(BUSY)
         else:
             calls[key] = call
@@ -135,13 +139,7 @@ class StreamLine:
             del self._calls[key]
 
     def sweep(self, now: float) -> None:
-        """See whether a silent stream is still there."""
-        socket = self._socket
-        if socket is not None and now - socket.heard_at > SILENT_S:
-            if now - socket.heard_at > 2 * SILENT_S:
-                socket.drop()
-            else:
-                socket.send(b"", PING)
+        """Nothing to do: the stream's own heartbeat tells whether it is still there."""
 
     async def close(self) -> None:
         """End the stream and every call."""
@@ -152,25 +150,23 @@ class StreamLine:
     # --- pings out --------------------------------------------------------------------------------
 
     def _write(self, call: Call) -> None:
+        ping = self._pings.write(call.question, call.asked, call.time_ms)
         if not self._tick:
-            self._loop.call_soon(self._flush)
-        self._tick.append(self._pings.write(call.question, call.asked, call.time_ms))
+            self._has_pings.set()
+        self._tick.append(ping)
+        self._tick_bytes += len(ping)
 
-    def _flush(self) -> None:
-        pings, self._tick = self._tick, []
-        if self._socket is not None:
-            self._send(self._socket, pings)
-
-    def _send(self, socket: WebSocket, pings: list[bytes]) -> None:
-        if len(pings) > 1 and sum(map(len, pings)) > MAX_FRAME_BYTES - 1_024:
-            half = len(pings) // 2
-            self._send(socket, pings[:half])
-            self._send(socket, pings[half:])
-            return
-        body = b"[%b]" % b",".join(pings)
-        stamp = b"%d" % int(self._clock())
-        signature = self._signer.sign(stamp, body).encode()
-        socket.send(b"%b.%b\n%b" % (stamp, signature, body))
+    async def _send_ticks(self, socket: BidSocket) -> None:
+        """Send what each turn of the loop brings, until cancelled. Raises ClientError."""
+        while True:
+            await self._has_pings.wait()
+            self._has_pings.clear()
+            pings, self._tick, self._tick_bytes = self._tick, [], 0
+            for some in _in_frames(pings):
+                body = b"[%b]" % b",".join(some)
+                stamp = b"%d" % int(self._clock())
+                signature = self._signer.sign(stamp, body).encode()
+                await socket.send_frame(b"%b.%b\n%b" % (stamp, signature, body), WSMsgType.TEXT)
 
     # --- bids in ----------------------------------------------------------------------------------
 
@@ -206,14 +202,16 @@ class StreamLine:
         pause_s = FIRST_PAUSE_S
         while True:
             began = self._loop.time()
+            self._is_dialling = True
             try:
                 await self._run()
-            except (DialFailed, WebSocketBroken) as fault:
-                log.info("bid_stream_not_up", host=self._place.host, fault=str(fault))
-            except Exception as fault:  # the task's boundary: the stream is tried again
-                log.error("bid_stream_failed", host=self._place.host, fault=type(fault).__name__)
+            except* DialFailed as faults:
+                log.info("bid_stream_not_up", fault=str(faults.exceptions[0]))
+            except* aiohttp.ClientError as faults:
+                log.info("bid_stream_lost", fault=type(faults.exceptions[0]).__name__)
+            except* Exception as faults:  # the task's boundary: the stream is tried again
+                log.error("bid_stream_failed", fault=type(faults.exceptions[0]).__name__)
             finally:
-                self._is_dialling = False
                 self._lose()
             if self._loop.time() - began >= STEADY_S:
                 pause_s = FIRST_PAUSE_S
@@ -222,28 +220,41 @@ class StreamLine:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _run(self) -> None:
-        """Dial, and stay until the stream has ended. Raises DialFailed or WebSocketBroken."""
+        """Dial, and stay until the stream has ended. Raises DialFailed, or a group of faults."""
         if not self._room.take():
             raise DialFailed("no room for another connection")
-        socket: WebSocket | None = None
-        self._is_dialling = True
         try:
-            within_s = self._limits.connect_ms / 1_000
-            socket = await self._dialler.dial(self._place, self._make, within_s)
-            async with asyncio.timeout(within_s):
-                await socket.opened
-            self._open(socket)
-            await socket.gone
-        except TimeoutError:
-            raise DialFailed("no handshake in time") from None
+            socket = await self._dial()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    sending = group.create_task(self._send_ticks(socket))
+                    self._open()
+                    async for message in socket:
+                        if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                            self._hear(message.data)
+                    sending.cancel()
+            finally:
+                self._lose()
+                await socket.close()
         finally:
-            if socket is not None:
-                socket.drop()
             self._room.give()
 
-    def _open(self, socket: WebSocket) -> None:
-        self._is_dialling = False
-        self._socket = socket
+    async def _dial(self) -> BidSocket:
+        stamp = b"%d" % int(self._clock())
+        return await self._sockets.open(
+            self._url,
+            {
+                "User-Agent": f"exchange/{__version__}",
+                TIMESTAMP_HEADER: stamp.decode(),
+                SIGNATURE_HEADER: f"v1={self._signer.sign(stamp, b'')}",
+            },
+            within_s=self._limits.connect_ms / 1_000,
+            heartbeat_s=HEARTBEAT_S,
+            max_bytes=MAX_FRAME_BYTES,
+        )
+
+    def _open(self) -> None:
+        self._is_up, self._is_dialling = True, False
         early, self._early = self._early, []
         for call in early:
             left_s = call.due - self._loop.time() - self._limits.network_ms / 1_000
@@ -252,26 +263,22 @@ class StreamLine:
                 self._write(call)
 
     def _lose(self) -> None:
-        self._socket = None
-        self._tick, self._early = [], []
+        self._is_up = self._is_dialling = False
+        self._early, self._tick, self._tick_bytes = [], [], 0
+        self._has_pings.clear()
         calls, self._calls = self._calls, {}
         for call in calls.values():
             call.settle(LOST)
 
-    def _make(self) -> WebSocket:
-        stamp = b"%d" % int(self._clock())
-        return WebSocket(
-            target=self._place.target,
-            headers=(
-                ("Host", self._place.authority),
-                ("User-Agent", f"exchange/{__version__}"),
-                (TIMESTAMP_HEADER, stamp.decode()),
-                (SIGNATURE_HEADER, f"v1={self._signer.sign(stamp, b'')}"),
-            ),
-            heard=self._hear,
-            max_bytes=MAX_FRAME_BYTES,
-            loop=self._loop,
-        )
+
+def _in_frames(pings: list[bytes]) -> Iterator[list[bytes]]:
+    """Divide pings among frames of bounded size; one that is too large goes alone."""
+    if len(pings) > 1 and sum(map(len, pings)) > MAX_FRAME_BYTES - 1_024:
+        half = len(pings) // 2
+        yield from _in_frames(pings[:half])
+        yield from _in_frames(pings[half:])
+    elif pings:
+        yield pings
 
 
 def _try_entry(part: Raw) -> _Entry | None:

@@ -19,12 +19,13 @@ import structlog
 from msgspec import Struct
 
 from exchange.buyers.addresses import Resolve, resolve_host
-from exchange.buyers.bid_dialling import Dialler, Place, read_place
+from exchange.buyers.bid_dialling import Dialler, read_place
 from exchange.buyers.bid_letter import Letter
 from exchange.buyers.bid_limits import BidLimits
 from exchange.buyers.bid_pool import HttpPool, Room
 from exchange.buyers.bid_round import Call, Round
 from exchange.buyers.bid_seat import BidderHealth, Line, Seat, Unreachable, campaign_health
+from exchange.buyers.bid_sockets import BidSockets
 from exchange.buyers.bid_stream import StreamLine
 from exchange.buyers.bid_wire import PingWriter, PlainSpeech
 from exchange.buyers.signing import Signer
@@ -88,6 +89,7 @@ class AllBidders:
             resolve=resolve,
             tls=tls,
         )
+        self._sockets = BidSockets(self._dialler)
         self._room = Room(self._limits.max_connections)
         self._pings = PingWriter()
         self._seats: dict[CampaignId, Seat] = {}
@@ -111,6 +113,7 @@ class AllBidders:
             self._sweeping.cancel()
         lines, self._lines = list(self._lines.values()), {}
         await asyncio.gather(*(line.close() for line in lines), *self._closing)
+        await self._sockets.close()
         await self._dialler.close()
 
     async def __aenter__(self) -> Self:
@@ -223,14 +226,14 @@ class AllBidders:
             line = self._lines[company_id, url] = (
                 HttpPool(place, self._dialler, self._room, self._limits)
                 if letter is not None
-                else self._stream(place, signer)
+                else self._stream(url, signer)
             )
         return line, letter
 
-    def _stream(self, place: Place, signer: Signer) -> StreamLine:
+    def _stream(self, url: str, signer: Signer) -> StreamLine:
         return StreamLine(
-            place,
-            self._dialler,
+            url,
+            self._sockets,
             self._room,
             self._limits,
             signer=signer,

@@ -12,7 +12,7 @@ from exchange.buyers.signing import signing_secret
 from exchange.core.model import CampaignId, CompanyId, PingId
 from exchange.core.reasons import Reason
 from exchange.core.remote import Remote
-from exchange.flow.bidding import Asked, Question, Said
+from exchange.flow.bidding import Asked, Bidders, Question, Said
 from tests.buyers.systems import Handler, answer, read_request
 
 KEY = b"k" * 32
@@ -66,7 +66,7 @@ def asking(
 
 
 async def ask(
-    among: AllBidders,
+    among: Bidders,
     *asked: Asked,
     within_s: float = PATIENCE_S,
     question: Question | None = None,
@@ -83,7 +83,7 @@ async def ask(
     return said
 
 
-async def ask_one(among: AllBidders, asked: Asked, within_s: float = PATIENCE_S) -> Said:
+async def ask_one(among: Bidders, asked: Asked, within_s: float = PATIENCE_S) -> Said:
     (said,) = await ask(among, asked, within_s=within_s)
     return said
 

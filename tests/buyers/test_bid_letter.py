@@ -21,12 +21,12 @@ class Speech(Struct):
     body: bytes = b"a question"
     suffix: str = ""
     url: str | None = None
-    fault: Exception | None = None
+    fault: type[Exception] | None = None
     answers: list[Incoming] = []
 
     def write(self, question: Question, asked: Asked, timeout_ms: int) -> Outgoing:
         if self.fault is not None:
-            raise self.fault
+            raise self.fault("a template's")
         url = self.url or (asked.remote.url or "") + self.suffix
         return Outgoing(self.method, url, self.headers, self.body)
 
@@ -80,7 +80,7 @@ async def test_headers_of_the_clients_own_are_not_taken_from_a_speech() -> None:
 @pytest.mark.parametrize(
     "speech",
     [
-        Speech(fault=ValueError("a template's")),
+        Speech(fault=ValueError),
         Speech(headers=(("X-Key", "a\r\nX-Other: b"),)),
         Speech(headers=(("X Key", "a"),)),
         Speech(headers=(("X-Key", "€"),)),

@@ -81,7 +81,7 @@ async def streaming(stream: Stream, port: int = 0) -> AsyncIterator[str]:
     """Serve a stream; gives its URL."""
     app = web.Application()
     app.router.add_get("/bids", stream.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, shutdown_timeout=0.01)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
@@ -177,21 +177,21 @@ ENTRIES: dict[str, tuple[Callable[[Ping], Any], Reason]] = {
 }
 
 
-@pytest.mark.parametrize("name", ENTRIES)
-async def test_each_entry_has_its_outcome_and_costs_only_its_own_bid(name: str) -> None:
-    make, expected = ENTRIES[name]
+async def test_each_entry_has_its_outcome_and_costs_only_its_own_bid() -> None:
+    names = list(ENTRIES)
 
     def decide(pings: list[Ping]) -> list[Any]:
-        bad, *good = pings
-        told = make(bad)
-        if isinstance(told, list):
-            return [[*told, *(bid(ping) for ping in good)]]
-        return [told, [bid(ping) for ping in good]]
+        told = [(p, ENTRIES[p["campaign_id"]][0](p)) for p in pings if p["campaign_id"] in ENTRIES]
+        entries = [entry for _, one in told if isinstance(one, list) for entry in one]
+        good = [bid(ping) for ping in pings if ping["campaign_id"] not in ENTRIES]
+        return [*(one for _, one in told if not isinstance(one, list)), [*entries, *good]]
 
     async with bidders(draw=0.0) as among, streaming(Stream(decide)) as url:
-        await ask(among, on(url, "c-7"), on(url, "c-8"), within_s=SHORT_S)
-        said = await ask(among, on(url), on(url, "c-2"), within_s=SHORT_S)
-    assert [outcome(one) for one in said] == [expected, 4_250]
+        said = await ask(among, *(on(url, n) for n in names), on(url, "good"), within_s=0.5)
+    assert {name: outcome(one) for name, one in zip([*names, "good"], said, strict=True)} == {
+        **{name: expected for name, (_, expected) in ENTRIES.items()},
+        "good": 4_250,
+    }
 
 
 async def test_share_counts_that_are_not_told_are_exclusive(among: AllBidders) -> None:
@@ -331,6 +331,32 @@ async def test_who_does_not_shake_hands_is_no_stream(among: AllBidders, handler:
         assert outcome(said) is Reason.BIDDER_CONNECTION
 
 
+async def test_a_stream_is_not_led_elsewhere(among: AllBidders) -> None:
+    stream = Stream()
+    async with streaming(stream) as elsewhere:
+        place = elsewhere.replace("ws", "http")
+        moved = f"HTTP/1.1 302 X\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n".encode()
+        async with system(answering(moved)) as url:
+            said = await ask_one(among, on(url.replace("http", "ws")))
+            assert outcome(said) is Reason.BIDDER_CONNECTION
+    assert not stream.requests
+
+
+async def test_a_stream_to_a_private_address_is_not_dialled_unless_allowed() -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    stream = Stream()
+    async with (
+        AllBidders(secret_of=secret_of, resolve=resolve) as among,
+        streaming(stream) as url,
+    ):
+        named = url.replace("127.0.0.1", "inside.example")
+        said = await ask(among, on(url), on(named, "c-2"))
+        assert [outcome(one) for one in said] == [Reason.BIDDER_CONNECTION] * 2
+    assert not stream.requests
+
+
 async def test_a_frame_of_more_than_is_read_ends_the_stream_and_it_comes_back(
     among: AllBidders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,11 +372,11 @@ async def test_a_frame_of_more_than_is_read_ends_the_stream_and_it_comes_back(
 async def test_a_silent_stream_is_pinged_and_given_up_if_it_stays_silent(
     among: AllBidders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bid_stream, "SILENT_S", 0.3)
+    monkeypatch.setattr(bid_stream, "HEARTBEAT_S", 0.3)
     stream = Stream()
     async with streaming(stream) as url:
         await ask(among, on(url))
-        await asyncio.sleep(1.2)  # it answers our pings
+        await asyncio.sleep(0.8)  # it answers our pings
         assert len(stream.sockets) == 1
 
     async def deaf(reader: StreamReader, writer: StreamWriter) -> None:

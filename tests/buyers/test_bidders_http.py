@@ -5,6 +5,7 @@ Rules: §7; design, Wire and Remote bidders.
 
 import asyncio
 import datetime
+import gc
 import hashlib
 import hmac
 import ipaddress
@@ -23,10 +24,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from exchange import __version__
+from exchange.buyers.bid_dialling import check_remote
 from exchange.buyers.bid_limits import BidLimits
+from exchange.buyers.bid_round import Call
 from exchange.buyers.fan_out import AllBidders
 from exchange.core.model import CompanyId
 from exchange.core.reasons import Reason
+from exchange.core.remote import Remote
 from tests.buyers.asking import (
     BID,
     NOW,
@@ -460,6 +464,16 @@ async def test_closing_ends_connections_tasks_and_auctions() -> None:
     assert asyncio.all_tasks() <= before
 
 
+async def test_nothing_is_kept_of_an_auction_that_is_over(among: AllBidders) -> None:
+    async with system(hang) as hanging, system(Bidder()) as good, system(drip) as dripping:
+        for turn in range(5):
+            asked = [asking(url, f"c-{n}") for n, url in enumerate((hanging, good, dripping))]
+            await ask(among, *asked, within_s=0.05, question=a_question(f"p-{turn}"))
+        gc.collect()
+        assert not [kept for kept in gc.get_objects() if isinstance(kept, Call)]
+        assert among.figures().waiting == 0
+
+
 # --- places ---------------------------------------------------------------------------------------
 
 
@@ -535,6 +549,31 @@ async def test_where_one_address_of_a_name_is_dead_the_next_is_tried() -> None:
     ):
         named = url.replace("127.0.0.1", "bidder.example")
         assert outcome(await ask_one(among, asking(named))) == 4_250
+
+
+@pytest.mark.parametrize(
+    ("url", "stream", "fault"),
+    [
+        ("https://bidder.example/bid", False, None),
+        ("wss://bidder.example/bids", True, None),
+        ("https://bidder.example/bid", True, "must begin with wss:// or ws://"),
+        ("wss://bidder.example/bids", False, "must begin with https:// or http://"),
+        ("", False, "must begin with https:// or http://"),
+        ("wss://ann:secret@bidder.example/", True, "must hold no user name or password"),
+        ("ws://127.0.0.1/bids", True, "must not point to a private or reserved address"),
+        ("ws://inside.example/", True, "must not point to a private or reserved address"),
+    ],
+)
+async def test_a_bidders_url_is_checked_when_it_is_saved(
+    url: str, stream: bool, fault: str | None
+) -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["10.0.0.1"] if host == "inside.example" else ["93.184.216.34"]
+
+    remote = Remote(url=url, stream=stream)
+    assert await check_remote(remote, allow_private=False, resolve=resolve) == fault
+    if fault is None or "private" in fault:
+        assert await check_remote(remote, allow_private=True, resolve=resolve) is None
 
 
 @pytest.fixture(scope="module")
