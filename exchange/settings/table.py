@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from exchange.settings.readers import READERS, URL_SCHEMES
 from exchange.settings.sections import (
     DeliverySettings,
+    EmailSettings,
     GivenSecrets,
     HttpSettings,
     LogSettings,
@@ -49,6 +50,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "ping": PingSettings,
     "post": PostSettings,
     "delivery": DeliverySettings,
+    "email": EmailSettings,
     "stores": StoreSettings,
     "secrets": GivenSecrets,
     "log": LogSettings,
