@@ -49,6 +49,7 @@ class Pattern:
             raise PatternError("a pattern takes no flags")
         self._code: list[tuple[int, Any, Any]] = []
         self._emitted = 0
+        self._groups: int = parsed.state.groups - 1
         try:
             self._emit(parsed)
         except RecursionError:
@@ -60,9 +61,10 @@ class Pattern:
         saved = self._search(text[:MAX_INPUT_CHARS])
         if saved is None:
             return None
-        start, end = saved.get(2, saved[0]), saved.get(3, saved[1])
+        if self._groups == 0:
+            return text[saved[0] : saved[1]]
         # A group on a way not taken holds nothing.
-        return text[start:end] if (2 in saved) == (3 in saved) else ""
+        return text[saved[2] : saved[3]] if 2 in saved and 3 in saved else ""
 
     def matches(self, text: str) -> bool:
         """Whether the pattern is found in a text."""

@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from contextlib import suppress
 from typing import Final, Literal
+from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 from msgspec import Struct
@@ -48,6 +49,24 @@ class Relay(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Relay({self.host}:{self.port})"
+
+
+_PORTS: Final = {"smtp": 587, "smtps": 465}
+
+
+def relay_of(
+    url: str, sender: str, security: Literal["starttls", "opportunistic", "none"]
+) -> Relay:
+    """Read a relay from its URL: ``smtp://user:password@host:587`` or ``smtps://…``, for TLS."""
+    parts = urlsplit(url)
+    return Relay(
+        host=parts.hostname or "",
+        port=parts.port or _PORTS[parts.scheme],
+        sender=sender,
+        security="tls" if parts.scheme == "smtps" else security,
+        user=None if parts.username is None else unquote(parts.username),
+        password=None if parts.password is None else unquote(parts.password),
+    )
 
 
 class _Progress:

@@ -16,7 +16,11 @@ from exchange.core.reasons import Reason
 Unit = Literal["dollars", "cents"]
 
 _USD: Final = re.compile(r"(?:US\s*\$|USD|\$|US\s+dollars?|dollars?)", re.IGNORECASE)
-_OTHER_CURRENCY: Final = re.compile(r"[€£¥₹₽₩]|[A-Za-z]{3}|[A-Z]{1,2}\$")
+_AMOUNT: Final = r"[+-]?\s*[0-9.,]+"
+_OTHER_CURRENCY: Final = re.compile(
+    rf"(?:[€£¥₹₽₩]|[A-Za-z]{{3}}|[A-Za-z]{{1,2}}\$)\s*{_AMOUNT}"
+    rf"|{_AMOUNT}\s*(?:[€£¥₹₽₩]|[A-Za-z]{{3}}|[A-Za-z]{{1,2}}\$)"
+)
 _PLAIN: Final = re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{0,12})?|[+-]?\.[0-9]{1,12}")
 _GROUPED: Final = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3}){1,4}(?:\.[0-9]{0,12})?")
 _MAX_CHARS: Final = 40
@@ -57,15 +61,13 @@ def _amount(said: object) -> Decimal:
         return amount
     if not isinstance(said, str) or len(said) > _MAX_CHARS:
         raise PriceFault(Reason.BID_UNREADABLE, "the price cannot be read")
-    if "$" in said and _OTHER_CURRENCY.search(_USD.sub(" ", said)):
-        raise PriceFault(Reason.BID_CURRENCY, "the price is not in US dollars")
     text = _USD.sub("", said).strip()
     number = re.sub(r"^([+-])\s+", r"\1", text)
     if _GROUPED.fullmatch(number):
         number = number.replace(",", "")
     if _PLAIN.fullmatch(number) and number.isascii():
         return Decimal(number)
-    if _OTHER_CURRENCY.search(text):
+    if _OTHER_CURRENCY.fullmatch(said.strip()):
         raise PriceFault(Reason.BID_CURRENCY, "the price is not in US dollars")
     raise PriceFault(Reason.BID_UNREADABLE, "the price cannot be read")
 

@@ -19,10 +19,12 @@ from zoneinfo import ZoneInfo
 from exchange.settings.sections import ContactKey
 
 _TWO_DECIMALS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,2})?")
+_EMAIL: Final = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
 _OPERATOR_KEY: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,256}")
 URL_SCHEMES: Final = {
     "postgres_url": ("postgresql", "postgres"),
     "redis_url": ("redis", "rediss", "unix"),
+    "relay_url": ("smtp", "smtps"),
 }
 
 
@@ -72,6 +74,19 @@ def _read_url(value: object, kind: str) -> str | None:
     return value or None
 
 
+def _read_relay_url(value: object) -> str | None:
+    url = _read_url(value, "relay_url")
+    if url is not None and (not urlsplit(url).hostname or urlsplit(url).port == 0):
+        raise ValueError
+    return url
+
+
+def _read_email(value: object) -> str | None:
+    if not isinstance(value, str) or (value and not _EMAIL.fullmatch(value)):
+        raise ValueError
+    return value or None
+
+
 def _read_operator_key(value: object) -> str:
     if not isinstance(value, str) or not _OPERATOR_KEY.fullmatch(value):
         raise ValueError
@@ -115,6 +130,8 @@ READERS: Final[dict[str, tuple[Callable[[object], object], str]]] = {
         lambda value: _read_url(value, "redis_url"),
         "a redis://, rediss:// or unix:// URL",
     ),
+    "relay_url": (_read_relay_url, "an smtp:// or smtps:// URL with a host"),
+    "email": (_read_email, "an email address"),
     "operator_key": (_read_operator_key, "16 to 256 letters, digits and . _ ~ + / = -"),
     "contact_keys": (
         _read_contact_keys,

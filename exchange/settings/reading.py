@@ -22,6 +22,7 @@ from exchange.settings.faults import Fault, SettingsError, unknown
 from exchange.settings.readers import READERS, URL_SCHEMES
 from exchange.settings.sections import (
     PACKAGED_CONFIG,
+    EmailSettings,
     MarketSettings,
     PingSettings,
     Settings,
@@ -51,6 +52,11 @@ def read_settings(config: Path | None = None, environ: Mapping[str, str] = os.en
     market, ping = sections["market"], sections["ping"]
     assert isinstance(market, MarketSettings) and isinstance(ping, PingSettings)
     faults.extend(_contradictions(market, ping))
+    email = sections["email"]
+    assert isinstance(email, EmailSettings)
+    if email.relay_url is not None and email.from_address is None:
+        allowed = "an email address, as there is a relay"
+        faults.append(Fault(key="email.from_address", problem="is empty", allowed=allowed))
     if faults:
         raise SettingsError(faults)
     return msgspec.structs.replace(

@@ -148,6 +148,36 @@ class BiddingSettings(Struct, frozen=True, kw_only=True):
     max_answer_bytes: Annotated[int, _whole(256, 2**20, "The longest bid read")] = 65_536
 
 
+class EmailSettings(Struct, frozen=True, kw_only=True):
+    """The relay that mails leads go out through; without one there is no delivery by mail."""
+
+    relay_url: Annotated[
+        str | None,
+        _read_as(
+            "relay_url",
+            "The mail relay, with user and password; empty is none",
+            "EXCHANGE_SMTP_URL",
+        ),
+    ] = None
+    security: Annotated[
+        Literal["starttls", "opportunistic", "none"],
+        Meta(description="TLS on an smtp:// relay: demanded, if it is offered, or never"),
+    ] = "starttls"
+    from_address: Annotated[
+        str | None, _read_as("email", "The address mails are from; needed with a relay")
+    ] = None
+
+    def __repr__(self) -> str:
+        return f"EmailSettings({', '.join(f'{n}={v!r}' for n, v in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [
+            ("relay_url", _without_password(self.relay_url)),
+            ("security", self.security),
+            ("from_address", self.from_address),
+        ]
+
+
 class StoreSettings(Struct, frozen=True, kw_only=True):
     """Where the exchange remembers. A URL that is None means the embedded server."""
 
@@ -252,6 +282,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     post: PostSettings = PostSettings()
     delivery: DeliverySettings = DeliverySettings()
     bidding: BiddingSettings = BiddingSettings()
+    email: EmailSettings = EmailSettings()
     stores: StoreSettings = StoreSettings()
     secrets: GivenSecrets = GivenSecrets()
     log: LogSettings = LogSettings()

@@ -15,6 +15,7 @@ from exchange.settings.readers import READERS, URL_SCHEMES
 from exchange.settings.sections import (
     BiddingSettings,
     DeliverySettings,
+    EmailSettings,
     GivenSecrets,
     HttpSettings,
     LogSettings,
@@ -51,6 +52,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "post": PostSettings,
     "delivery": DeliverySettings,
     "bidding": BiddingSettings,
+    "email": EmailSettings,
     "stores": StoreSettings,
     "secrets": GivenSecrets,
     "log": LogSettings,
