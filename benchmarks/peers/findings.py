@@ -14,6 +14,9 @@ from exchange.bench.measured import Measured
 LOAD_CORE_FULL: Final = 0.95
 """Share of its core from which the load, and not the contestant, may have been the limit."""
 
+NEARLY_ALL: Final = 0.99
+"""The share of right answers below which a contestant misses deadlines by habit."""
+
 OURS: Final = "exchange"
 STREAM: Final = "exchange, bid stream"
 
@@ -22,7 +25,7 @@ class PeerPlan(Struct, frozen=True, kw_only=True):
     """How long, how often and with how many bidders is measured.
 
     ``connections`` are tried for ``trial_s`` each; a contestant's rounds are made with those that
-    gave it the highest rate of right answers. Deadlines in milliseconds, as the pings name them.
+    gave it the highest rate with nearly all answers right. Deadlines in milliseconds, as the pings name them.
     """
 
     name: str
@@ -65,6 +68,11 @@ class Round(Struct, frozen=True, kw_only=True):
     def rate(self) -> float:
         """Right answers a second."""
         return self.measured.rate * self.right_share
+
+    @property
+    def worth(self) -> tuple[bool, float]:
+        """What rounds are compared by: first whether nearly all was right, then the rate."""
+        return self.right_share >= NEARLY_ALL, self.rate
 
 
 class Field(Struct, frozen=True, kw_only=True):

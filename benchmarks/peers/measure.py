@@ -186,7 +186,7 @@ class Run:
         return fields
 
     def _try(self, loader: CheckingLoader, one: Entered) -> Order:
-        """The order of a round, with the connections that gave the most right answers."""
+        """The order of a round, with the connections at which a trial was worth most."""
         plan = self._plan
         order = Order(
             url=one.served.url,
@@ -200,11 +200,11 @@ class Run:
         trial = replace(order, seconds=plan.trial_s, warmup_s=TRIAL_WARMUP_S)
         # Not kept: compiling, connecting and importing are over before anything is compared.
         self._attempt(loader, one, replace(trial, connections=plan.connections[0]))
-        best_rate = -1.0
+        best = (False, -1.0)
         for connections in plan.connections:
             done = self._attempt(loader, one, replace(trial, connections=connections))
-            if done is not None and done.rate > best_rate:
-                best_rate, order = done.rate, replace(order, connections=connections)
+            if done is not None and done.worth > best:
+                best, order = done.worth, replace(order, connections=connections)
         return order
 
     def _measure_hanging(self, loader: CheckingLoader, rates: dict[str, float]) -> list[Hanging]:

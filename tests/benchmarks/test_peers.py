@@ -82,6 +82,11 @@ def test_the_rate_counts_right_answers_only() -> None:
     assert one_round(1_000, right=60, wrong=40).rate == 600
 
 
+def test_connections_are_chosen_by_the_rate_among_those_that_hold_the_deadline() -> None:
+    calm, fast, late = one_round(100), one_round(200, wrong=1), one_round(900, wrong=2)
+    assert max((calm, fast, late), key=lambda one: one.worth) is fast
+
+
 def test_contestants_rank_by_the_median_of_their_rounds() -> None:
     found = run(field("a", 1, 500, 501), field("b", 400, 450, 9_000), field(OURS, 600))
     assert [one.name for one in found.of_size(10)] == [OURS, "a", "b"]
