@@ -25,7 +25,8 @@ class PeerPlan(Struct, frozen=True, kw_only=True):
     """How long, how often and with how many bidders is measured.
 
     ``connections`` are tried for ``trial_s`` each; a contestant's rounds are made with those that
-    gave it the highest rate with nearly all answers right. Deadlines in milliseconds, as the pings name them.
+    gave it the highest rate with nearly all answers right. Deadlines in milliseconds, as the pings
+    name them.
     """
 
     name: str
