@@ -14,6 +14,9 @@ from exchange.bench.measured import Measured
 LOAD_CORE_FULL: Final = 0.95
 """Share of its core from which the load, and not the contestant, may have been the limit."""
 
+NEARLY_ALL: Final = 0.99
+"""The share of right answers below which a contestant misses deadlines by habit."""
+
 OURS: Final = "exchange"
 STREAM: Final = "exchange, bid stream"
 
@@ -22,7 +25,8 @@ class PeerPlan(Struct, frozen=True, kw_only=True):
     """How long, how often and with how many bidders is measured.
 
     ``connections`` are tried for ``trial_s`` each; a contestant's rounds are made with those that
-    gave it the highest rate of right answers. Deadlines in milliseconds, as the pings name them.
+    gave it the highest rate with nearly all answers right. Deadlines in milliseconds, as the pings
+    name them.
     """
 
     name: str
@@ -44,7 +48,8 @@ class Round(Struct, frozen=True, kw_only=True):
     """One load at one contestant.
 
     ``cpu_us`` is the server's CPU for each answer; shares are of one core over the whole round:
-    the server's, the bidders', and how busy the load's core was, whoever had it.
+    the server's, what other programs had of the server's core, the bidders', and how busy the
+    load's core was, whoever had it.
     """
 
     measured: Measured
@@ -52,6 +57,7 @@ class Round(Struct, frozen=True, kw_only=True):
     wrong: dict[str, int]
     cpu_us: float
     core_share: float
+    others_share: float
     bidders_share: float
     load_core_share: float
 
@@ -65,6 +71,11 @@ class Round(Struct, frozen=True, kw_only=True):
     def rate(self) -> float:
         """Right answers a second."""
         return self.measured.rate * self.right_share
+
+    @property
+    def worth(self) -> tuple[bool, float]:
+        """What rounds are compared by: first whether nearly all was right, then the rate."""
+        return self.right_share >= NEARLY_ALL, self.rate
 
 
 class Field(Struct, frozen=True, kw_only=True):
@@ -95,6 +106,11 @@ class Field(Struct, frozen=True, kw_only=True):
     def core_share(self) -> float:
         """The median share of its core."""
         return median([one.core_share for one in self.rounds])
+
+    @property
+    def others_share(self) -> float:
+        """The median share of its core that other programs had."""
+        return median([one.others_share for one in self.rounds])
 
     @property
     def load_core_share(self) -> float:
@@ -145,6 +161,11 @@ class Hanging(Struct, frozen=True, kw_only=True):
         return median([one.right_share for one in self.rounds])
 
     @property
+    def others_share(self) -> float:
+        """The median share of its core that other programs had."""
+        return median([one.others_share for one in self.rounds])
+
+    @property
     def unanswered(self) -> int:
         """Pings without an answer, in all rounds."""
         return sum(one.measured.unanswered + one.measured.broken for one in self.rounds)
@@ -190,16 +211,13 @@ class PeerFindings(Struct, frozen=True, kw_only=True):
 
     @property
     def disturbance(self) -> str:
-        """What to say of a run whose peers were slowed by other programs; empty if none was.
-
-        In a closed loop a peer waits for nothing: what it lacks of its core others had. The
-        exchange is not asked, since it waits for its stores too.
-        """
-        slowed = [f for f in self.fields if not is_ours(f.name) and f.core_share < UNDISTURBED]
-        if not slowed:
+        """What to say of a run that other programs took cores from; empty if they did not."""
+        taken = [(f.others_share, f"{f.name} with {f.size}") for f in self.fields]
+        taken += [(one.others_share, f"{one.name} with one hanging") for one in self.hanging]
+        share, whose = max(taken, default=(0.0, ""))
+        if not self.machine.apart or share <= 1 - UNDISTURBED:
             return ""
-        least = min(slowed, key=lambda field: field.core_share)
-        return f"disturbed: {least.name} had {least.core_share:.0%} of its core"
+        return f"disturbed: other programs had {share:.0%} of the core of {whose}"
 
     def call_us(self, name: str) -> float | None:
         """CPU of the server for each further outgoing call; None of fewer than two sizes."""

@@ -186,7 +186,7 @@ class Run:
         return fields
 
     def _try(self, loader: CheckingLoader, one: Entered) -> Order:
-        """The order of a round, with the connections that gave the most right answers."""
+        """The order of a round, with the connections at which a trial was worth most."""
         plan = self._plan
         order = Order(
             url=one.served.url,
@@ -200,11 +200,11 @@ class Run:
         trial = replace(order, seconds=plan.trial_s, warmup_s=TRIAL_WARMUP_S)
         # Not kept: compiling, connecting and importing are over before anything is compared.
         self._attempt(loader, one, replace(trial, connections=plan.connections[0]))
-        best_rate = -1.0
+        best = (False, -1.0)
         for connections in plan.connections:
             done = self._attempt(loader, one, replace(trial, connections=connections))
-            if done is not None and done.rate > best_rate:
-                best_rate, order = done.rate, replace(order, connections=connections)
+            if done is not None and done.worth > best:
+                best, order = done.worth, replace(order, connections=connections)
         return order
 
     def _measure_hanging(self, loader: CheckingLoader, rates: dict[str, float]) -> list[Hanging]:
@@ -252,8 +252,8 @@ class Run:
         if one.contestant not in self._left:
             return None
         cores = self._arena.cores
-        began_s, busy_s = time.monotonic(), core_busy_s(cores.load)
-        bidders_s = one.bidders.cpu_s()
+        began_s, bidders_s = time.monotonic(), one.bidders.cpu_s()
+        load_s, core_s = core_busy_s(cores.load), core_busy_s(cores.server)
         try:
             before_s = one.served.cpu_s()
             checked = loader.measure(order)
@@ -270,6 +270,7 @@ class Run:
             wrong=checked.wrong,
             cpu_us=round(cpu_s / answers * 1_000_000, 1) if answers else 0.0,
             core_share=round(cpu_s / took_s, 3),
+            others_share=round(max(core_busy_s(cores.server) - core_s - cpu_s, 0.0) / took_s, 3),
             bidders_share=round((one.bidders.cpu_s() - bidders_s) / took_s, 3),
-            load_core_share=round((core_busy_s(cores.load) - busy_s) / took_s, 3),
+            load_core_share=round((core_busy_s(cores.load) - load_s) / took_s, 3),
         )

@@ -127,7 +127,8 @@ def _hanging(hanging: Sequence[Hanging]) -> str:
     rows = "".join(
         f"<tr><td>{escape(one.name)}</td><td>{one.offered_rate:,.0f}</td>"
         f"<td>{over(one.over_p50_us)}</td><td>{over(one.over_p99_us)}</td>"
-        f"<td>{one.right_share:.2%}</td><td>{one.unanswered:,}</td><td>{one.cpu_us:,.0f}</td></tr>"
+        f"<td>{one.right_share:.2%}</td><td>{one.unanswered:,}</td><td>{one.cpu_us:,.0f}</td>"
+        f"<td>{one.others_share:.0%}</td></tr>"
         for one in hanging
     )
     return (
@@ -135,7 +136,7 @@ def _hanging(hanging: Sequence[Hanging]) -> str:
         f"deadline of {first.timeout_ms} ms at half of each one's rate. Kept is the share of "
         "answers that name the best bid that came.</p><table><tr><th></th><th>a second</th>"
         "<th>p50 after the deadline</th><th>p99</th><th>kept</th><th>unanswered</th>"
-        "<th>CPU µs</th></tr>"
+        "<th>CPU µs</th><th>its core, by others</th></tr>"
         f"{rows}</table>"
     )
 

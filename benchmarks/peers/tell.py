@@ -33,7 +33,7 @@ def tell(found: PeerFindings, verdicts: list[Verdict], console: Console) -> None
 def _rates(found: PeerFindings) -> Table:
     table = Table(
         "bidders", "contestant", "auctions/s", "of best peer", "p50 ms", "p99 ms", "connections",
-        "CPU µs", "per call", "core", "load's core", "right", "MB",
+        "CPU µs", "per call", "core", "others", "load's core", "right", "MB",
         title="auctions, closed loop",
     )  # fmt: skip
     for size in found.plan.sizes:
@@ -53,6 +53,7 @@ def _rates(found: PeerFindings) -> Table:
                 f"{field.cpu_us:,.0f}",
                 "–" if call_us is None else f"{call_us:.0f}",
                 f"{field.core_share:.0%}",
+                f"{field.others_share:.0%}",
                 f"{field.load_core_share:.0%}",
                 f"{field.right_share:.1%}",
                 f"{field.resident_mb:.0f}",
@@ -64,7 +65,7 @@ def _hanging(found: PeerFindings) -> Table:
     first = found.hanging[0]
     table = Table(
         "contestant", "a second", "p50 after it", "p99 after it", "bids kept", "unanswered",
-        "CPU µs",
+        "CPU µs", "others",
         title=f"the best of {first.size} bidders hanging, at half load; deadline "
         f"{first.timeout_ms} ms",
     )  # fmt: skip
@@ -77,5 +78,6 @@ def _hanging(found: PeerFindings) -> Table:
             f"{one.right_share:.2%}",
             f"{one.unanswered:,}",
             f"{one.cpu_us:,.0f}",
+            f"{one.others_share:.0%}",
         )
     return table

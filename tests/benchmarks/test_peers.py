@@ -48,6 +48,7 @@ def one_round(
         wrong={"no_offer": wrong} if wrong else {},
         cpu_us=cpu_us,
         core_share=1.0,
+        others_share=0.0,
         bidders_share=0.2,
         load_core_share=0.3,
     )
@@ -80,6 +81,11 @@ def hang(p99_ms: float, *, right: int = 1_000, wrong: int = 0) -> Hanging:
 
 def test_the_rate_counts_right_answers_only() -> None:
     assert one_round(1_000, right=60, wrong=40).rate == 600
+
+
+def test_connections_are_chosen_by_the_rate_among_those_that_hold_the_deadline() -> None:
+    calm, fast, late = one_round(100), one_round(200, wrong=1), one_round(900, wrong=2)
+    assert max((calm, fast, late), key=lambda one: one.worth) is fast
 
 
 def test_contestants_rank_by_the_median_of_their_rounds() -> None:
@@ -147,16 +153,16 @@ def test_a_contestant_that_is_out_is_told_with_its_words() -> None:
 
 def test_rates_bounded_by_the_load_are_told() -> None:
     full = Round(
-        measured=measured(100), right=1, wrong={}, cpu_us=1, core_share=0.5, bidders_share=0.7,
-        load_core_share=0.97,
+        measured=measured(100), right=1, wrong={}, cpu_us=1, core_share=0.5, others_share=0.0,
+        bidders_share=0.7, load_core_share=0.97,
     )  # fmt: skip
     ours = Field(name=OURS, size=10, connections=8, rounds=(full,), resident_mb=1)
     assert "97% full" in judge(run(ours, field("a", 100)))[0].found
 
 
-@pytest.mark.parametrize(("share", "is_told"), [(0.6, True), (0.95, False)])
-def test_a_peer_that_other_programs_slowed_is_told(share: float, is_told: bool) -> None:
-    slowed = msgspec.structs.replace(one_round(100), core_share=share)
+@pytest.mark.parametrize(("share", "is_told"), [(0.4, True), (0.05, False)])
+def test_a_run_that_other_programs_took_cores_from_is_told(share: float, is_told: bool) -> None:
+    slowed = msgspec.structs.replace(one_round(100), others_share=share)
     peer = Field(name="a", size=10, connections=8, rounds=(slowed,), resident_mb=1)
     found = run(field(OURS, 150), peer)
     assert ("disturbed" in judge(found)[0].found) is is_told
