@@ -30,6 +30,7 @@ from exchange.core.standing import Standing, weigh, window_start
 from exchange.core.verticals import Vertical
 from exchange.flow.announce import Announcer
 from exchange.flow.asking import Asking
+from exchange.flow.bidding import BidderState
 from exchange.flow.faults import Unavailable
 from exchange.flow.follow import Following
 from exchange.flow.ping import Pinging, PingTerms, tell_line
@@ -317,6 +318,22 @@ class Exchange:
         now = self.clock.now()
         window = await self.registry.window(company_id, now)
         return None if window is None else weigh(window, self.today(now), self.settings.market)
+
+    def bidder_state(self, campaign_id: CampaignId) -> BidderState | None:
+        """How a campaign's own bidder is doing, as this worker sees it."""
+        found = self.bidders.health().get(campaign_id)
+        if found is None:
+            return None
+        return BidderState(
+            state=found.state,
+            probability=found.probability,
+            bids=found.bids,
+            reasons=dict(found.reasons),
+            p50_ms=found.p50_ms,
+            p99_ms=found.p99_ms,
+            connections=found.connections,
+            waiting=found.waiting,
+        )
 
     def ready(self) -> list[str]:
         """What keeps this worker from being ready."""

@@ -53,6 +53,24 @@ class Said(Struct, frozen=True, kw_only=True):
     took_us: int = 0
 
 
+class BidderState(Struct, frozen=True, kw_only=True):
+    """How a campaign's bidder is doing, as this worker sees it since it first asked.
+
+    ``state`` is well, faltering or resting, ``probability`` how often it is asked at present.
+    ``reasons`` counts by code why it made no bid. Times are of its last calls, in milliseconds,
+    connecting included; None before the first.
+    """
+
+    state: str
+    probability: float
+    bids: int
+    reasons: dict[str, int]
+    p50_ms: float | None
+    p99_ms: float | None
+    connections: int
+    waiting: int
+
+
 class Bidders(Protocol):
     """Every company's own bidder, over HTTP or a bid stream."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from exchange.core.market import Market
-from exchange.core.model import CompanyId, LeadId, Ping, PingId
+from exchange.core.model import CampaignId, CompanyId, LeadId, Ping, PingId
 from exchange.core.standing import Standing
+from exchange.flow.bidding import BidderState
 from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.registry import Inbox, Registry
 
@@ -65,6 +66,14 @@ class Doors(Protocol):
 
     async def standing(self, company_id: CompanyId) -> Standing | None:
         """A company's standing now, from the books."""
+        ...
+
+    def signing_secret(self, company_id: CompanyId) -> str:
+        """What a company tells our requests by: the key of their signatures."""
+        ...
+
+    def bidder_state(self, campaign_id: CampaignId) -> BidderState | None:
+        """How a campaign's own bidder is doing; None if this worker did not ask it lately."""
         ...
 
     def ready(self) -> list[str]:

@@ -29,6 +29,7 @@ from exchange.web.wire_accounts import (
     SellerAnswer,
     SellerBody,
     SellerList,
+    SigningSecretAnswer,
     StandingAnswer,
 )
 
@@ -107,6 +108,14 @@ async def get_standing(call: Call) -> StandingAnswer:
         raise NotFound("There is no such company.")
     window = await doors.registry.window(company_id, doors.clock.now())
     return show_standing_with_days(standing, window, doors.market.policy)
+
+
+async def get_signing_secret(call: Call) -> SigningSecretAnswer:
+    """Show the secret a company tells the exchange's requests by."""
+    company_id, doors = call.own_company("company_id"), call.site.doors
+    if await doors.registry.account("company", company_id) is None:
+        raise NotFound("There is no such company.")
+    return SigningSecretAnswer(company_id=company_id, secret=doors.signing_secret(company_id))
 
 
 async def ask_reset(call: Call) -> ResetAnswer:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 from uuid_utils import uuid7
 
 from exchange.core.filters import FilterError
 from exchange.core.model import Campaign, CampaignId, CompanyId
 from exchange.core.verticals import Vertical
+from exchange.flow.bidding import BidderState
 from exchange.flow.dialects import DialectDesk, DialectFault
 from exchange.flow.faults import Forbidden, Invalid, NotFound
 from exchange.flow.registry import CampaignRecord
@@ -18,6 +19,7 @@ from exchange.web.calls import Call
 from exchange.web.campaign_codec import read_campaign, show_campaign
 from exchange.web.campaign_secrets import keep_secrets, seal_secrets
 from exchange.web.wire_campaigns import (
+    BidderAnswer,
     CampaignAnswer,
     CampaignBody,
     CampaignList,
@@ -47,6 +49,26 @@ async def create_campaign(call: Call) -> CampaignAnswer:
 async def get_campaign(call: Call) -> CampaignAnswer:
     """Show a campaign."""
     return show_campaign(await find_campaign(call))
+
+
+async def get_bidder(call: Call) -> BidderAnswer:
+    """Show how a campaign's own bidder is doing."""
+    campaign = (await find_campaign(call)).campaign
+    if campaign.bid.remote is None:
+        raise NotFound("This campaign bids from a price list.")
+    state = call.site.doors.bidder_state(campaign.campaign_id)
+    if state is None:
+        state = BidderState(
+            state="not_asked",
+            probability=1.0,
+            bids=0,
+            reasons={},
+            p50_ms=None,
+            p99_ms=None,
+            connections=0,
+            waiting=0,
+        )
+    return BidderAnswer(campaign_id=campaign.campaign_id, **asdict(state))
 
 
 async def replace_campaign(call: Call) -> CampaignAnswer:

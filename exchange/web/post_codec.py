@@ -113,7 +113,8 @@ def _body_hash(ping_id: str, attributes: dict[str, AttributeValue], contact: Con
         "contact": contact,
     }
     text = _encode_sorted(plain)
-    if not text.isascii() or any(isinstance(value, float) for value in attributes.values()):
+    floats = any(isinstance(value, float) for value in attributes.values())
+    if floats or b"\x7f" in text or not text.isascii():
         # Kept hashes are of Python's JSON, which writes these otherwise than the quick encoder.
         text = json.dumps(to_builtins(plain), sort_keys=True, separators=(",", ":")).encode()
     return sha256(text).digest()

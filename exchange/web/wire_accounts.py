@@ -129,6 +129,13 @@ class StandingAnswer(StandingSummary, frozen=True, kw_only=True):
     days: tuple[DayAnswer, ...]
 
 
+class SigningSecretAnswer(Answer, frozen=True, kw_only=True):
+    """The key of the signatures on what the exchange sends to a company."""
+
+    company_id: str
+    secret: str
+
+
 class ResetAnswer(Answer, frozen=True, kw_only=True):
     """A CRM reset, asked for and perhaps approved."""
 

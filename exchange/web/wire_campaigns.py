@@ -140,6 +140,24 @@ class CampaignAnswer(Answer, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class BidderAnswer(Answer, frozen=True, kw_only=True):
+    """How a campaign's own bidder is doing, as the worker that answers sees it.
+
+    ``probability`` is how often it is asked; ``reasons`` counts why it made no bid; times are in
+    milliseconds, connecting included. A worker that did not ask it lately knows nothing of it.
+    """
+
+    campaign_id: str
+    state: Literal["well", "faltering", "resting", "not_asked"]
+    probability: float
+    bids: int
+    reasons: dict[str, int]
+    p50_ms: float | None
+    p99_ms: float | None
+    connections: int
+    waiting: int
+
+
 class CampaignList(Answer, frozen=True, kw_only=True):
     """A page of campaigns; ``next`` is the ``after`` of the page behind it."""
 

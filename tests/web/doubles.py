@@ -25,6 +25,7 @@ from exchange.core.model import (
 from exchange.core.reasons import Reason
 from exchange.core.standing import Bucket, Standing, Window, weigh
 from exchange.core.verticals import AttributeSpec, VerticalSpec, compile_vertical
+from exchange.flow.bidding import BidderState
 from exchange.flow.faults import Conflict, NotFound, because
 from exchange.flow.ports import (
     Clock,
@@ -276,6 +277,7 @@ class MemoryDoors:
         self.fault: Exception | None = None
         self.waiting_for: list[str] = []
         self.asking = 0
+        self.bidder_states: dict[str, BidderState] = {}
 
     async def ping(self, ping: Ping) -> Receipt:
         if self.fault is not None:
@@ -381,6 +383,12 @@ class MemoryDoors:
     async def standing(self, company_id: CompanyId) -> Standing | None:
         window = await self.registry.window(company_id, NOW)
         return weigh(window, TODAY, self.market.policy) if window is not None else None
+
+    def signing_secret(self, company_id: CompanyId) -> str:
+        return f"xs_{company_id}"
+
+    def bidder_state(self, campaign_id: CampaignId) -> BidderState | None:
+        return self.bidder_states.get(campaign_id)
 
     def ready(self) -> list[str]:
         return self.waiting_for
