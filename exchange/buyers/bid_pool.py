@@ -82,7 +82,9 @@ class HttpPool:
     def place(self, call: Call) -> None:
         """Send a call on an idle connection, or let it wait for one."""
         if self._idle:
-            self._send(self._idle.pop(), call)
+            connection = self._idle.pop()
+            if not self._send(connection, call):
+                self._rest(connection)
         elif len(self._waiting) >= self._limits.max_waiting_per_bidder or self._is_closed:
             call.settle(BUSY)
         else:
@@ -128,10 +130,9 @@ class HttpPool:
             # It has waited, so the bidder has less time; what is over ends by its own timer.
             left_s = call.due - self._loop.time() - self._limits.network_ms / 1_000
             call.time_ms = min(call.time_ms, int(left_s * 1_000))
-            if call.time_ms > 0:
-                self._send(connection, call)
-                return
             call.holder = None
+            if call.time_ms > 0 and self._send(connection, call):
+                return
         self._rest(connection)
 
     def ended(self, connection: HttpConnection) -> None:
@@ -157,16 +158,17 @@ class HttpPool:
 
     # --- sending and dialling ---------------------------------------------------------------------
 
-    def _send(self, connection: HttpConnection, call: Call) -> None:
+    def _send(self, connection: HttpConnection, call: Call) -> bool:
+        """Send a call; False if there is nothing to send, with which the call has ended."""
         letter = call.seat.letter
         assert letter is not None
         try:
             request = letter.write(call)
         except Unsendable as fault:
             call.settle(BidRead(reason=Reason.BIDDER_CONNECTION, detail=str(fault)))
-            self._rest(connection)
-        else:
-            connection.send(call, request)
+            return False
+        connection.send(call, request)
+        return True
 
     def _rest(self, connection: HttpConnection) -> None:
         connection.rest()

@@ -3,11 +3,12 @@
 import pytest
 from msgspec import Struct
 
+from exchange.buyers.bid_limits import BidLimits
 from exchange.buyers.fan_out import AllBidders
 from exchange.buyers.speech import BidRead, Incoming, Outgoing
 from exchange.core.reasons import Reason
 from exchange.flow.bidding import Asked, Question, Said
-from tests.buyers.asking import NOW, Bidder, ask_one, asking, outcome, secret_of
+from tests.buyers.asking import NOW, Bidder, ask, ask_one, asking, outcome, secret_of
 from tests.buyers.systems import answer, system
 
 PLAIN = (("Content-Type", "text/plain"),)
@@ -96,6 +97,22 @@ async def test_what_cannot_be_sent_is_not_sent(speech: Speech) -> None:
     said, bidder = await asked_in(speech)
     assert outcome(said) is Reason.BIDDER_CONNECTION
     assert not bidder.requests
+
+
+async def test_what_cannot_be_sent_keeps_nobody_else_waiting() -> None:
+    good, bad = Speech(), Speech(fault=ValueError)
+    async with (
+        AllBidders(
+            secret_of=secret_of,
+            speech_for=lambda remote: bad if remote.simulate else good,
+            limits=BidLimits(max_connections_per_bidder=1),
+            allow_private_addresses=True,
+        ) as among,
+        system(Bidder(answer(b"700"))) as url,
+    ):
+        asked = [asking(url), asking(url, "c-2", simulate=True), asking(url, "c-3")]
+        said = await ask(among, *asked, within_s=1.0)
+    assert [outcome(one) for one in said] == [700, Reason.BIDDER_CONNECTION, 700]
 
 
 async def test_an_answer_a_speech_breaks_over_is_unreadable() -> None:

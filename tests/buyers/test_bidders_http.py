@@ -480,7 +480,7 @@ async def test_nothing_is_kept_of_an_auction_that_is_over(among: AllBidders) -> 
 @pytest.mark.parametrize(
     "url",
     [
-        f"http://127.0.0.1:{closed_port()}/x",
+        "http://127.0.0.1:{closed}/x",
         "http://nowhere.invalid/x",
         "http://127.1/x",
         "ftp://x.example/",
@@ -492,6 +492,7 @@ async def test_nothing_is_kept_of_an_auction_that_is_over(among: AllBidders) -> 
 async def test_a_bidder_that_cannot_be_reached_costs_its_own_bid(
     among: AllBidders, url: str | None
 ) -> None:
+    url = url and url.format(closed=closed_port())
     async with system(Bidder()) as good:
         said = await ask(among, asking(url), asking(good, "c-2"))
     assert [outcome(one) for one in said] == [Reason.BIDDER_CONNECTION, 4_250]
