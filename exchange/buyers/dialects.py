@@ -200,6 +200,7 @@ def _with_own_outcomes(reading: Reading, at: str) -> Reading:
     """The usual outcomes of a bid where only its price is described."""
     if reading.price is None:
         raise DialectFault(f"{at}.price", "is missing")
+    _listener(reading, at)  # else a fault would name a rule nobody wrote
     return replace(
         reading,
         outcomes=(

@@ -107,7 +107,7 @@ def _desk(call: Call) -> DialectDesk:
 def _read_lead(call: Call, desk: DialectDesk, body: ProbeLead, vertical: Vertical) -> TrialLead:
     sample = desk.sample(vertical)
     attributes = sample.attributes
-    if body.attributes is not None:
+    if bytes(body.attributes):
         read = call.site.reader(vertical.name).read(body.attributes, is_form=False)
         attributes = Raw(msgspec.json.encode(read))
     return TrialLead(

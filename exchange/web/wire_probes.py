@@ -20,7 +20,7 @@ class ProbeLead(Body, frozen=True, kw_only=True):
     ``shares`` is the number of buyers a ping asks for, ``price`` and ``token`` are a post's.
     """
 
-    attributes: Raw | None = None
+    attributes: Raw = Raw()
     contact: ContactBody | None = None
     shares: Annotated[int, Meta(ge=1, le=20)] = 1
     price: Decimal | None = None

@@ -59,13 +59,13 @@ def dialect(**parts: Any) -> Dialect:
     return msgspec.convert(parts, Dialect)
 
 
-def target(url: str | None = URL, **post: Any) -> DeliveryTarget:
+def target(url: str | None = URL, /, **post: Any) -> DeliveryTarget:
     """A delivery whose dialect's post this is; ``secrets`` are the dialect's."""
     secrets = post.pop("secrets", {})
     return DeliveryTarget(kind="http", url=url, dialect=dialect(secrets=secrets, post=post))
 
 
-def remote(url: str | None = URL, **ping: Any) -> Remote:
+def remote(url: str | None = URL, /, **ping: Any) -> Remote:
     """A bidder whose dialect's ping this is; ``secrets`` are the dialect's."""
     secrets = ping.pop("secrets", {})
     return Remote(url=url, dialect=dialect(secrets=secrets, ping=ping))
