@@ -211,6 +211,7 @@ declare
     v_leads bigint;
     v_spend bigint;
     v_why text;
+    v_is_new boolean;
     v_touched text[];
 begin
     perform 1 from lead where id = any(p_leads) order by id for no key update;
@@ -227,6 +228,7 @@ begin
         if not found or not c.active then outcomes[i] := 'inactive'; continue; end if;
         if not p_tests[i] then
             v_why := case when c.prepaid and c.balance - c.held < p_charged[i] then 'balance' end;
+            v_is_new := false;
             for v_cap in
                 select * from unnest(p_cap_deliveries, p_periods, p_starts, p_ends, p_most_leads,
                                      p_most_spend)
@@ -238,6 +240,7 @@ begin
                 where campaign_id = p_campaigns[i] and period = v_cap.period
                   and starts_at = v_cap.starts_at;
                 if not found then
+                    v_is_new := true;
                     select leads, spend into v_leads, v_spend
                     from used_of_period(p_campaigns[i], v_cap.starts_at, v_cap.ends_at);
                 end if;
@@ -246,11 +249,13 @@ begin
             end loop;
             if v_why is not null then outcomes[i] := v_why; continue; end if;
             -- Only now, so that a turn without room leaves nothing the market was not told of.
-            perform keep_usage(p_companies[i], p_campaigns[i], array_agg(cap.period),
-                               array_agg(cap.starts_at), array_agg(cap.ends_at))
-            from unnest(p_cap_deliveries, p_periods, p_starts, p_ends)
-                as cap (delivery, period, starts_at, ends_at)
-            where cap.delivery = i;
+            if v_is_new then
+                perform keep_usage(p_companies[i], p_campaigns[i], array_agg(cap.period),
+                                   array_agg(cap.starts_at), array_agg(cap.ends_at))
+                from unnest(p_cap_deliveries, p_periods, p_starts, p_ends)
+                    as cap (delivery, period, starts_at, ends_at)
+                where cap.delivery = i;
+            end if;
             update usage set leads = leads + 1, spend = spend + p_charged[i]
             where campaign_id = p_campaigns[i] and starts_at <= p_at[i] and p_at[i] < ends_at;
             update company set held = held + p_charged[i] where id = p_companies[i];
