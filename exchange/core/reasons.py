@@ -8,6 +8,7 @@ A number never changes its meaning and is never used again. The hundreds are the
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import cached_property
 from typing import Final
 
 
@@ -93,17 +94,17 @@ class Reason(IntEnum):
     RESET_TOO_EARLY = 611
     RESET_TOO_SOON = 612
 
-    @property
+    @cached_property
     def code(self) -> str:
         """The name on the wire, lower case; permanent like the number."""
         return _CODES.get(self, self.name.lower())
 
-    @property
+    @cached_property
     def message(self) -> str:
         """One sentence for a person."""
         return _MESSAGES[self]
 
-    @property
+    @cached_property
     def category(self) -> str:
         """The rejection category of rules §8 where the reason has one, else its group."""
         return _CATEGORIES.get(self) or _GROUPS[self // 100]

@@ -6,7 +6,6 @@ Keys: ``offer:{ping}``, and ``seen:{hash}`` with the last sale market-wide (``m`
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from time import perf_counter_ns
@@ -22,6 +21,7 @@ from exchange.stores.redis_client import away_as_unavailable
 from exchange.stores.redis_pipe import PipeScript, RedisPipe
 
 Put = tuple[list[str], list[int | bytes]]
+Sale = tuple[list[str], list[int | str]]
 
 MOST_AT_ONCE: Final = 64
 """Offers in one script call: a millisecond or so of the store's time."""
@@ -55,6 +55,8 @@ class RedisOffers:
         self._puts = Batch(self._put_many, most=MOST_AT_ONCE, waiting=MOST_WAITING)
         self.puts = 0
         self._put_ns = 0
+        self._seen = PipeScript(pipe, "seen.lua")
+        self._sales = Batch(self._see_many, most=MOST_AT_ONCE, waiting=MOST_WAITING)
         self._gets = Batch(self._get_many, most=MOST_AT_ONCE, waiting=MOST_WAITING)
 
     @property
@@ -121,15 +123,17 @@ class RedisOffers:
         self, keys: Sequence[str], seller_id: SellerId, companies: Sequence[CompanyId], at: datetime
     ) -> None:
         """Remember a sold contact for `SEEN_DAYS`."""
-        at_ms = int(at.timestamp() * 1000)
-        fields: list[str | int] = ["m", at_ms, f"s:{seller_id}", at_ms]
-        for company in companies:
-            fields += [f"c:{company}", at_ms]
-        asked = []
-        for name in map(seen_key, keys):
-            asked.append(self._pipe.call("HSET", name, *fields))
-            asked.append(self._pipe.call("EXPIRE", name, SEEN_DAYS * 86_400))
-        await asyncio.gather(*asked)
+        if not keys:
+            return
+        fields = ["m", f"s:{seller_id}", *(f"c:{company}" for company in companies)]
+        figures: list[int | str] = [int(at.timestamp() * 1000), len(fields), *fields]
+        await self._sales.ask((list(map(seen_key, keys)), figures * len(keys)))
+
+    async def _see_many(self, asks: Sequence[Sale]) -> Sequence[int]:
+        keys = [key for keys, _ in asks for key in keys]
+        arguments = [figure for _, figures in asks for figure in figures]
+        seen = await self._seen.run(keys, [SEEN_DAYS * 86_400, *arguments])
+        return [seen] * len(asks)
 
 
 def _time(at_ms: int) -> datetime | None:
