@@ -17,13 +17,15 @@ MASK: Final = "***"
 """What stands for a secret wherever one is shown."""
 
 MAX_TEMPLATE_CHARS: Final = 16_384
+MAX_SECRET_CHARS: Final = 6_000
+"""The longest secret as it is kept, sealed; one of 4,000 ASCII characters comes to less."""
 
 Outcome = Literal["accepted", "rejected", "duplicate", "error"]
 
 _Path = Annotated[str, Meta(min_length=1, max_length=200)]
 _Short = Annotated[str, Meta(max_length=200)]
 _Named = Annotated[str, Meta(min_length=1, max_length=100)]
-_Secret = Annotated[str, Meta(min_length=1, max_length=4_000)]
+_Secret = Annotated[str, Meta(min_length=1, max_length=MAX_SECRET_CHARS)]
 _Template = Annotated[str, Meta(min_length=1, max_length=MAX_TEMPLATE_CHARS)]
 _Literal = str | int | float | bool | None
 

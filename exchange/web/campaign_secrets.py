@@ -12,7 +12,15 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from exchange.core.dialect import MASK, Dialect, PresetUse, Spoken, change_secrets, secrets_of
+from exchange.core.dialect import (
+    MASK,
+    MAX_SECRET_CHARS,
+    Dialect,
+    PresetUse,
+    Spoken,
+    change_secrets,
+    secrets_of,
+)
 from exchange.core.model import Campaign, DeliveryTarget
 from exchange.core.remote import Remote
 from exchange.flow.faults import Invalid
@@ -45,10 +53,13 @@ def keep_secrets(new: Campaign, old: Campaign | None) -> Campaign:
 
 
 def seal_secrets(campaign: Campaign, seal: Callable[[str], str]) -> Campaign:
-    """The same with every secret sealed."""
+    """The same with every secret sealed. Raises Invalid for one that is too long to be kept."""
 
     def change(path: str, secret: str) -> str:
-        return seal(secret)
+        sealed = seal(secret)
+        if len(sealed) > MAX_SECRET_CHARS:
+            raise Invalid(f"{path} is too long a secret.", field=path)
+        return sealed
 
     bid = campaign.bid
     if bid.remote is not None:

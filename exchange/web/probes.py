@@ -107,8 +107,9 @@ def _desk(call: Call) -> DialectDesk:
 def _read_lead(call: Call, desk: DialectDesk, body: ProbeLead, vertical: Vertical) -> TrialLead:
     sample = desk.sample(vertical)
     attributes = sample.attributes
-    if bytes(body.attributes):
-        read = call.site.reader(vertical.name).read(body.attributes, is_form=False)
+    if body.attributes is not None:
+        given = Raw(msgspec.json.encode(body.attributes))
+        read = call.site.reader(vertical.name).read(given, is_form=False)
         attributes = Raw(msgspec.json.encode(read))
     return TrialLead(
         attributes=attributes,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Raw, Struct, field
+from msgspec import Meta, Struct, field
 
 from exchange.core.dialect import Dialect
+from exchange.core.model import AttributeValue
 from exchange.flow.dialects import Result
 from exchange.web.wire import Answer, Body, ContactBody, ReasonAnswer
 
@@ -20,7 +21,7 @@ class ProbeLead(Body, frozen=True, kw_only=True):
     ``shares`` is the number of buyers a ping asks for, ``price`` and ``token`` are a post's.
     """
 
-    attributes: Raw = Raw()
+    attributes: Annotated[dict[str, AttributeValue], Meta(max_length=100)] | None = None
     contact: ContactBody | None = None
     shares: Annotated[int, Meta(ge=1, le=20)] = 1
     price: Decimal | None = None

@@ -268,7 +268,7 @@ def test_a_packed_answer_is_not_unpacked() -> None:
 
 
 def test_rules_are_tried_in_their_order_and_combine() -> None:
-    rules = {
+    rules: dict[str, Any] = {
         "format": "json",
         "outcomes": [
             {"when": {"all": [{"status": "200-299"}, {"not": {"path": "errors", "exists": True}},
@@ -290,7 +290,9 @@ def test_rules_are_tried_in_their_order_and_combine() -> None:
     ("body", "truth"), [("true", True), ("1", True), ('"TRUE"', True), ("false", False)]
 )
 def test_a_success_flag_is_true_or_what_is_written_for_it(body: str, truth: bool) -> None:
-    rules = {"outcomes": [{"when": {"path": "ok", "in": [True, 1]}, "then": "accepted"}]}
+    rules: dict[str, Any] = {
+        "outcomes": [{"when": {"path": "ok", "in": [True, 1]}, "then": "accepted"}]
+    }
     assert (hear(f'{{"ok":{body}}}', **rules).result == "accepted") == truth
 
 

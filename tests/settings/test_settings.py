@@ -339,3 +339,26 @@ def test_every_setting_is_described() -> None:
         assert re.fullmatch(r"EXCHANGE_[A-Z_]+", env)
         assert meaning
     assert ("http.port", "EXCHANGE_HTTP_PORT", "8080") in [row[:3] for row in rows]
+
+
+def test_a_mail_relay_comes_from_the_environment_and_needs_a_sender(nowhere: Path) -> None:
+    given = {"EXCHANGE_SMTP_URL": "smtp://u:very-secret-words@mail.example:587"}
+    with pytest.raises(SettingsError, match=r"email\.from_address"):
+        read_settings(environ=given)
+    email = read_settings(
+        environ=given | {"EXCHANGE_EMAIL_FROM_ADDRESS": "leads@exchange.example"}
+    ).email
+    assert email.relay_url == given["EXCHANGE_SMTP_URL"]
+    assert "very-secret-words" not in repr(email)
+    with pytest.raises(SettingsError) as raised:
+        read(nowhere, f'[email]\nrelay_url = "{given["EXCHANGE_SMTP_URL"]}"\n')
+    assert "very-secret-words" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['relay_url = "http://x"', 'relay_url = "smtp://"', 'from_address = "a b"', 'security = "x"'],
+)
+def test_a_mail_relay_that_cannot_be_is_refused(nowhere: Path, line: str) -> None:
+    with pytest.raises(SettingsError):
+        read(nowhere, f"[email]\n{line}\n")

@@ -176,6 +176,17 @@ async def test_secrets_are_never_shown_and_rest_sealed(wire: Wire) -> None:
     assert all(map(is_sealed, secrets_of(kept.dialect).values()))
 
 
+@pytest.mark.parametrize(("chars", "status"), [(4_000, 201), (5_000, 422), (6_001, 422)])
+async def test_a_secret_is_no_longer_than_can_be_read_back(
+    wire: Wire, chars: int, status: int
+) -> None:
+    body = _post(auth={"kind": "hmac", "secret": "x" * chars})
+    assert (await wire.call("POST", PATH, body, key="company")).status == status
+    for record in wire.doors.accounts.records.values():
+        stored = msgspec.json.encode(record.campaign)
+        assert msgspec.json.decode(stored, type=Campaign) == record.campaign
+
+
 async def test_a_mask_put_back_keeps_the_secret(wire: Wire) -> None:
     path, created = await _create(wire, _both())
     before = _kept(wire)
