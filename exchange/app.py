@@ -21,6 +21,7 @@ from exchange.buyers.desk import Desk
 from exchange.buyers.dialect_speech import DialectSpeech
 from exchange.buyers.dialects import Dialects
 from exchange.buyers.fan_out import AllBidders
+from exchange.buyers.post_office import relay_of
 from exchange.buyers.signing import signing_secret
 from exchange.core.market import Market
 from exchange.core.model import CampaignId, CompanyId, LeadId, Ping, PingId
@@ -153,7 +154,10 @@ class Exchange:
             company_of=self._company_of,
             clock=self.clock.now,
         )
+        email = settings.email
         relay = None
+        if email.relay_url is not None and email.from_address is not None:
+            relay = relay_of(email.relay_url, email.from_address, email.security)
         self.courier = Couriers(
             max_answer_bytes=settings.delivery.max_answer_bytes,
             allow_private_addresses=allow_private,
