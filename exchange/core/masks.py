@@ -263,8 +263,12 @@ def _demand(part: Condition, demands: dict[str, Demands], vertical: Vertical) ->
         return _demand_any(part.any, demands)
     if part.field is None:
         return False
+    op = normal_operator(part.op)
+    if op == "exists" and part.value is False and part.field in demands:
+        # Whatever was demanded before, be it only that the attribute is there, contradicts this.
+        return False
     old = demands.get(part.field, Demands())
-    new = _narrow(old, normal_operator(part.op), part.value, vertical.attributes[part.field].kind)
+    new = _narrow(old, op, part.value, vertical.attributes[part.field].kind)
     if new is None:
         return False
     demands[part.field] = new

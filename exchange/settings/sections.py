@@ -94,7 +94,7 @@ class PingSettings(Struct, frozen=True, kw_only=True):
     duplicate_window_days_seller: Annotated[
         int, _whole(0, 365, "Days a contact is a duplicate of the same seller's; 0 is off")
     ] = 30
-    max_inflight: Annotated[int, _whole(1, 100_000, "Pings a worker takes at once")] = 300
+    max_inflight: Annotated[int, _whole(1, 100_000, "Pings a worker takes at once")] = 500
     max_asking: Annotated[
         int, _whole(1, 100_000, "Pings of a worker that may wait for companies' bidders at once")
     ] = 5_000

@@ -61,7 +61,7 @@ class WebLimits(Struct, frozen=True, kw_only=True):
     max_buyers: int = 5
     clock_skew_s: int = 300
     implausible_age_days: int = 365
-    max_pings: int = 300
+    max_pings: int = 500
     max_asking: int = 5_000
     max_posts: int = 1_000
     check_url: UrlCheck | None = None

@@ -241,3 +241,26 @@ def test_campaigns_keep_their_place_when_blocks_split(count: int) -> None:
         made.apply_campaign(CampaignChange(campaign_id=one.campaign_id, version=1, campaign=one))
         plain, fast = (f(made, ping(SOLAR), NOW, DRAW_KEY) for f in (decide, race))
         assert line(fast, made.policy) == line(plain, made.policy)
+
+
+def test_a_filter_that_wants_an_attribute_there_and_not_there_matches_nobody() -> None:
+    both = Condition(
+        all=(
+            Condition(field="roof", op="exists", value=True),
+            Condition(field="roof", op="exists", value=False),
+        )
+    )
+    made = Market([SOLAR], Policy(), TODAY)
+    made.apply_company(company("co-1"))
+    one = Campaign(
+        campaign_id=CampaignId("c-1"),
+        company_id=CompanyId("co-1"),
+        name="any",
+        vertical="solar",
+        filter=both,
+        bid=Bid(exclusive_cents=1_000),
+        delivery=(),
+    )
+    made.apply_campaign(CampaignChange(campaign_id=one.campaign_id, version=1, campaign=one))
+    for hold in (decide, race):
+        assert hold(made, ping(SOLAR), NOW, DRAW_KEY).reasons == {"filter": 1}
