@@ -23,6 +23,7 @@ from exchange.buyers.dialects import Dialects
 from exchange.buyers.fan_out import AllBidders
 from exchange.buyers.post_office import relay_of
 from exchange.buyers.signing import signing_secret
+from exchange.core.hours import Days
 from exchange.core.market import Market
 from exchange.core.model import CampaignId, CompanyId, LeadId, Ping, PingId
 from exchange.core.reasons import BIDDER_REASONS
@@ -86,8 +87,7 @@ class Exchange:
         self.settings = settings
         self.owner = str(uuid7())
         self.clock: Clock = clock or SystemClock()
-        zone = ZoneInfo(settings.market.market_timezone)
-        self.today: Callable[[datetime], date] = lambda at: at.astimezone(zone).date()
+        self.today: Callable[[datetime], date] = Days(ZoneInfo(settings.market.market_timezone))
         self.market = Market(verticals, settings.market, self.today(self.clock.now()))
         self.draining = False
         self._secrets = secrets

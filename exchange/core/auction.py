@@ -28,7 +28,7 @@ NOTHING_HEARD: Final[Hearing] = {}
 Outcome = Literal["won", "lost", "no_bid"]
 
 
-class BidEntry(Ranked, frozen=True, kw_only=True):
+class BidEntry(Ranked, frozen=True, kw_only=True, gc=False):
     """A price that stands in the auction: one campaign, one share count.
 
     ``overall_rate`` and ``draw`` settle equal prices, in this order.
@@ -39,7 +39,7 @@ class BidEntry(Ranked, frozen=True, kw_only=True):
     draw: int
 
 
-class Candidate(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Candidate(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What became of one campaign, as the receipt keeps it; money in cents.
 
     ``rejected`` over ``assigned`` is the exact overall rate the price was rectified by.
@@ -60,7 +60,7 @@ class Candidate(Struct, frozen=True, kw_only=True, omit_defaults=True):
     first_look: bool = False
 
 
-class Award(Struct, frozen=True, kw_only=True):
+class Award(Struct, frozen=True, kw_only=True, gc=False):
     """What the auction came to: who won at which share count, and who stands behind them.
 
     ``ranks`` are the companies in line, winners first; ``winners`` is how many of them won, 0 when
@@ -72,7 +72,7 @@ class Award(Struct, frozen=True, kw_only=True):
     ranks: tuple[Ranked, ...]
 
 
-class Decision(Struct, frozen=True, kw_only=True):
+class Decision(Struct, frozen=True, kw_only=True, gc=False):
     """An auction's whole result: the award, every candidate, and how often each reason came up."""
 
     award: Award

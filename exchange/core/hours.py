@@ -5,7 +5,7 @@ Source: rules §3.2; "no schedule" means always open. Must not know prices or st
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -63,3 +63,24 @@ def _bounds(
         first = midnight.replace(day=1)
         last = (first + timedelta(days=32)).replace(day=1)
     return first.astimezone(UTC), last.astimezone(UTC)
+
+
+class Days:
+    """Which day it is in a timezone; remembers the last answer, as most questions are of today."""
+
+    __slots__ = ("_day", "_from", "_to", "_zone")
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self._zone = zone
+        self._day = date.min
+        self._from = self._to = datetime.min.replace(tzinfo=UTC)
+
+    def __call__(self, at: datetime) -> date:
+        """The day of an aware time."""
+        if not self._from <= at < self._to:
+            self._day = at.astimezone(self._zone).date()
+            # Days begin on a quarter of an hour, as timezones are offset by quarters at the finest.
+            moment = at.astimezone(UTC).replace(second=0, microsecond=0)
+            self._from = moment.replace(minute=moment.minute - moment.minute % 15)
+            self._to = self._from + timedelta(minutes=15)
+        return self._day

@@ -31,7 +31,7 @@ _QUARTER_MINUTES: Final = 15
 """Cap periods begin on a quarter of an hour, as timezones are offset by quarters at the finest."""
 
 
-class Gated(Struct, frozen=True):
+class Gated(Struct, frozen=True, gc=False):
     """Who may bid on a ping, and how many campaigns each reason (by its code) keeps from it."""
 
     mask: int

@@ -148,7 +148,7 @@ class Campaign(Struct, frozen=True, kw_only=True):
     delivery: tuple[DeliveryTarget, ...]
 
 
-class Ping(Struct, frozen=True, kw_only=True):
+class Ping(Struct, frozen=True, kw_only=True, gc=False):
     """An anonymous lead as a seller offers it.
 
     ``attributes`` is an instance of the vertical's own attributes type. ``contact_hashes`` are
@@ -194,7 +194,7 @@ class Ranked(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     token: str | None = None
 
 
-class Offer(Struct, frozen=True, kw_only=True):
+class Offer(Struct, frozen=True, kw_only=True, gc=False):
     """A binding price: all a post needs, so that nothing is decided twice.
 
     ``legs_cents`` is the seller's price of each leg; ``ranks`` the companies in line for share

@@ -16,7 +16,7 @@ from exchange.core.reasons import Reason
 from exchange.core.remote import Remote
 
 
-class Question(Struct, frozen=True, kw_only=True):
+class Question(Struct, frozen=True, kw_only=True, gc=False):
     """An anonymous lead as bidders are asked about it. ``attributes`` is its JSON object.
 
     ``max_buyers`` is how many companies may share it; ``test`` leads touch no money.
@@ -29,7 +29,7 @@ class Question(Struct, frozen=True, kw_only=True):
     test: bool
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class Asked(Struct, frozen=True, kw_only=True, gc=False):
     """One campaign to be asked; ``share`` is the share count (1 is exclusive)."""
 
     campaign_id: CampaignId
@@ -38,7 +38,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     share: int
 
 
-class Said(Struct, frozen=True, kw_only=True):
+class Said(Struct, frozen=True, kw_only=True, gc=False):
     """What came of asking one campaign: a bid in cents, or why there is none.
 
     ``token`` comes back to the bidder with the post. ``took_us`` is how long it took, waiting for

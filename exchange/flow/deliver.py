@@ -72,6 +72,7 @@ def _attempt(answer: Answer, target: int, kind: str, tries: int) -> Attempt:
         kind=kind,
         reason=answer.reason,
         reference=answer.reference,
+        redirect_url=answer.redirect_url,
         detail=answer.detail,
         attempts=tries,
     )

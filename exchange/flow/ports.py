@@ -72,12 +72,16 @@ class PostRequest(Struct, frozen=True, kw_only=True):
 
 
 class LegResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one leg: the seller's price in cents if it was sold, else why not."""
+    """What became of one leg: the seller's price in cents if it was sold, else why not.
+
+    ``redirect_url`` is where the company that took it wants the consumer sent.
+    """
 
     leg_id: str
     status: Literal["sold", "unsold", "timed_out"]
     price_cents: int | None = None
     reason: Reason | None = None
+    redirect_url: str | None = None
 
 
 class PostResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -91,7 +95,7 @@ class PostResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: Reason | None = None
 
 
-class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """All that decided one ping. No contact data. ``timings_us`` are microseconds by stage."""
 
     ping_id: PingId
@@ -228,6 +232,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     kind: str = ""
     reason: Reason | None = None
     reference: str | None = None
+    redirect_url: str | None = None
     detail: str | None = None
     attempts: int = 1
 

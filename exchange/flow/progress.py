@@ -19,6 +19,7 @@ class Progress:
         self.turns = list(lead.turns)
         self.states = list(lead.legs)
         self.sold_cents = dict(lead.sold_cents)
+        self._redirects: dict[int, str] = {}
 
     def advance(self, leg: int, event: Event) -> None:
         """Move a leg along the life cycle."""
@@ -44,6 +45,8 @@ class Progress:
         )
         if attempt.result == "accepted":
             self.sold_cents[assignment.leg] = assignment.seller_cents
+            if attempt.redirect_url is not None:
+                self._redirects[assignment.leg] = attempt.redirect_url
 
     def answer(self) -> PostResult:
         """What the seller reads: each leg, and the sum of those sold."""
@@ -61,7 +64,12 @@ class Progress:
     def _leg(self, leg: int) -> LegResult:
         leg_id = f"{self.lead.offer.ping_id}-{leg + 1}"
         if (price := self.sold_cents.get(leg)) is not None:
-            return LegResult(leg_id=leg_id, status="sold", price_cents=price)
+            return LegResult(
+                leg_id=leg_id,
+                status="sold",
+                price_cents=price,
+                redirect_url=self._redirects.get(leg),
+            )
         state = self.states[leg]
         if state is State.TIMED_OUT:
             return LegResult(leg_id=leg_id, status="timed_out", reason=Reason.PROCESSING_LIMIT)

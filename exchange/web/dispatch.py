@@ -37,7 +37,7 @@ _NONE: Final[Mapping[str, str]] = {}
 _UNKNOWN: Final = "unknown"
 
 
-class Said(Struct, frozen=True):
+class Said(Struct, frozen=True, gc=False):
     """An answer before it is bytes. ``closes``: nothing more can be read on its connection."""
 
     status: int

@@ -146,4 +146,5 @@ def _leg(leg: LegResult) -> LegAnswer:
         status=leg.status,
         price=dollars(leg.price_cents) if leg.price_cents is not None else None,
         reason=give_reason(leg.reason) if leg.reason is not None else None,
+        redirect_url=leg.redirect_url,
     )

@@ -154,12 +154,13 @@ class PostBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class LegAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one leg."""
+    """What became of one leg; a company may want the consumer sent to ``redirect_url``."""
 
     leg_id: str
     status: Literal["sold", "unsold", "timed_out"]
     price: Decimal | None = None
     reason: ReasonAnswer | None = None
+    redirect_url: str | None = None
 
 
 class PostAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.core.hours import is_open, period_bounds
+from exchange.core.hours import Days, is_open, period_bounds
 from exchange.core.model import OpenHours, Period, Schedule
 
 LOS_ANGELES = "America/Los_Angeles"
@@ -180,3 +180,12 @@ def test_periods_follow_each_other_without_gap_or_overlap(
     assert period_bounds(period, zone, end - tick) == (start, end)
     assert period_bounds(period, zone, end)[0] == end
     assert period_bounds(period, zone, start - tick)[1] == start
+
+
+@given(st.lists(MOMENTS, max_size=6), st.sampled_from(ZONES))
+def test_a_day_remembered_is_the_day_it_is(moments: list[datetime], name: str) -> None:
+    zone = ZoneInfo(name)
+    days = Days(zone)
+    for at in moments:
+        for near in (at, at + timedelta(minutes=7), at + timedelta(minutes=15)):
+            assert days(near) == near.astimezone(zone).date()

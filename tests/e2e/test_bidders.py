@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from bidders.bad import BadBidders, bad_bidders
 from bidders.kit import Accepted, Bid, Bidder
@@ -168,3 +169,76 @@ async def test_a_company_sees_how_its_bidder_is_doing(wire: Wire, bad: BadBidder
     states = {one["state"] for one in seen}
     assert states & {"faltering", "resting"}, seen
     assert any(one["reasons"].get("bidder_error") for one in seen)
+
+
+async def test_a_ping_post_platform_is_connected_by_configuration_alone(wire: Wire) -> None:
+    asked: list[tuple[str, dict[str, str]]] = []
+
+    async def take(request: web.Request) -> web.Response:
+        form = {name: str(text) for name, text in (await request.post()).items()}
+        asked.append((request.path, form))
+        if request.path == "/ping":
+            text = (
+                "<response><result>success</result><price>$27.50</price><tok>T-9</tok></response>"
+            )
+        else:
+            text = (
+                "<response><result>success</result><id>77</id>"
+                "<redirect>https://buyer.example/thanks</redirect></response>"
+            )
+        # What it claims to be is not what it is.
+        return web.Response(text=text, content_type="text/html")
+
+    application = web.Application()
+    application.router.add_post("/{way}", take)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        seller, company = await wire.seller(), await wire.company()
+        said = {
+            "outcomes": [{"when": {"path": "result", "equals": "success"}, "then": "accepted"}],
+        }
+        ping = {
+            "format": "form",
+            "fields": {"key": "secrets.key", "postal": "attributes.zip"},
+            "answer": {**said, "price": "price", "token": "tok"},
+        }
+        post = {
+            "format": "form",
+            "fields": {"key": "secrets.key", "tok": "token", "first": "contact.first_name"},
+            "answer": {**said, "reference": "id", "redirect_url": "redirect"},
+        }
+        secrets = {"key": "k-1"}
+        body: Json = {
+            "name": "platform",
+            "vertical": "solar",
+            "filter": only("NY"),
+            "bid": {
+                "remote": {
+                    "url": f"{base_url}/ping",
+                    "dialect": {"secrets": secrets, "ping": ping},
+                }
+            },
+            "delivery": [
+                {
+                    "kind": "http",
+                    "url": f"{base_url}/post",
+                    "dialect": {"secrets": secrets, "post": post},
+                }
+            ],
+        }
+        made = (await wire.call("POST", "/v1/campaigns", company.key, body)).ok()
+        assert "k-1" not in str(made)
+        offer = await wire.offer(seller, **in_state("NY"))
+        assert offer["price"] == paid_to_seller(Decimal("27.50"))
+        sold = (await wire.post(seller, offer["ping_id"], person(9))).ok()
+    finally:
+        await runner.cleanup()
+    assert sold["legs"][0]["redirect_url"] == "https://buyer.example/thanks"
+    assert asked == [
+        ("/ping", {"key": "k-1", "postal": "94107"}),
+        ("/post", {"key": "k-1", "tok": "T-9", "first": "Ada"}),
+    ]
