@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import msgspec
 import structlog
 from uuid_utils import uuid7
 
@@ -26,7 +27,6 @@ from exchange.buyers.signing import signing_secret
 from exchange.core.hours import Days
 from exchange.core.market import Market
 from exchange.core.model import CampaignId, CompanyId, LeadId, Ping, PingId
-from exchange.core.reasons import BIDDER_REASONS
 from exchange.core.screen import DuplicateWindows
 from exchange.core.standing import Standing, weigh, window_start
 from exchange.core.verticals import Vertical
@@ -170,21 +170,11 @@ class Exchange:
             max_answer_bytes=settings.delivery.max_answer_bytes,
             relay=relay,
         )
-        bidding, plain, spoken = settings.bidding, PlainSpeech(), DialectSpeech(dialects)
+        plain, spoken = PlainSpeech(), DialectSpeech(dialects)
         self.bidders = AllBidders(
             secret_of=self.signing_secret,
             speech_for=lambda remote: spoken if remote.dialect or remote.preset else plain,
-            limits=BidLimits(
-                network_ms=bidding.network_ms,
-                closing_ms=bidding.closing_ms,
-                least_ms=bidding.least_ms,
-                connect_ms=bidding.connect_ms,
-                max_connections=bidding.max_connections,
-                max_connections_per_bidder=bidding.max_connections_per_bidder,
-                max_waiting_per_bidder=bidding.max_waiting_per_bidder,
-                max_stream_pings=bidding.max_stream_pings,
-                max_answer_bytes=bidding.max_answer_bytes,
-            ),
+            limits=BidLimits(**msgspec.structs.asdict(settings.bidding)),
             allow_private_addresses=allow_private,
         )
 
@@ -347,57 +337,6 @@ class Exchange:
             "redis": self.following.mirror_away or not self.feed.subscribed,
         }
         return [name for name, is_fault in faults.items() if is_fault]
-
-    def figures(self) -> dict[str, tuple[str, float]]:
-        """What this worker keeps count of besides its calls, for the metrics: help and value."""
-        return {
-            "exchange_leads_open": ("Leads in delivery here", self.posting.running),
-            "exchange_leads_stranded": (
-                "Leads a store's failure stopped here",
-                len(self.posting.stranded),
-            ),
-            "exchange_mirror_dirty": (
-                "Companies the fast store does not have as they are",
-                len(self.mirror.dirty),
-            ),
-            "exchange_offers_put": ("Pings the fast store was asked about", self.offers.puts),
-            "exchange_offers_put_seconds": (
-                "Time this worker spent on asking it, waiting left out",
-                self.offers.spent_s,
-            ),
-            "exchange_receipts_waiting": ("Receipts to be written", self.receipts.waiting),
-            "exchange_receipts_shortened": (
-                "Receipts that lost their detail since the start",
-                self.receipts.dropped_details,
-            ),
-            "exchange_receipt_batches_failed": (
-                "Batches of receipts PostgreSQL did not take at once, since the start",
-                self.receipts.failed_batches,
-            ),
-            "exchange_campaigns": (
-                "Campaigns in this worker's market",
-                sum(len(index.runners) for index in self.market.indexes.values()),
-            ),
-            "exchange_companies": ("Companies in this worker's market", len(self.market.companies)),
-            **self._bidding_figures(),
-        }
-
-    def _bidding_figures(self) -> dict[str, tuple[str, float]]:
-        found = self.bidders.figures()
-        told: dict[str, tuple[str, float]] = {
-            "exchange_pings_asking": ("Pings that wait for companies' bidders", self.asking),
-            "exchange_bidders_bids": ("Bids companies' bidders made since the start", found.bids),
-            "exchange_bidders_connections": ("Connections to bidders", found.connections),
-            "exchange_bidders_waiting": ("Calls that wait for a connection", found.waiting),
-        }
-        for state in ("well", "faltering", "resting"):
-            told[f"exchange_bidders_{state}"] = (
-                f"Bidders that are {state}",
-                found.lines.get(state, 0),
-            )
-        for reason in BIDDER_REASONS:
-            told[f"exchange_no_bids_{reason.code}"] = (reason.message, found.reasons.get(reason, 0))
-        return told
 
     async def check(self) -> Checked:
         """Compare the stores to the cent."""

@@ -15,6 +15,7 @@ import uvloop
 
 from exchange.app import Exchange
 from exchange.buyers.addresses import check_url
+from exchange.figures import figures_of
 from exchange.flow.dialects import DialectDesk
 from exchange.settings import Secrets, Settings, load_or_make_secrets, read_settings
 from exchange.verticals_file import read_verticals
@@ -127,9 +128,8 @@ async def _serve(settings: Settings) -> None:
     exchange = open_exchange(settings, secrets)
     await exchange.start()
     _spare_the_collector()
-    server = WebServer(
-        exchange, web_limits(settings, secrets, exchange.desk), Metrics(exchange.figures), log
-    )
+    metrics = Metrics(lambda: figures_of(exchange))
+    server = WebServer(exchange, web_limits(settings, secrets, exchange.desk), metrics, log)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
