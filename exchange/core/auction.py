@@ -320,7 +320,10 @@ def _plain(bid: Ranked) -> Ranked:
 
 
 def line_of(offer: Offer, draw_key: bytes) -> tuple[Candidate, ...]:
-    """A candidate for every company in line for an offer, with its rank and its draw."""
+    """A candidate for every company in line for an offer, with its rank and its draw.
+
+    A draw that settled nothing was not made then, and is made now.
+    """
     drawer = Drawer(draw_key, offer.ping_id)
     winners = len(offer.legs_cents)
     return tuple(
@@ -336,7 +339,7 @@ def line_of(offer: Offer, draw_key: bytes) -> tuple[Candidate, ...]:
             rectified_cents=ranked.rectified_cents,
             charged_cents=ranked.charged_cents,
             rank=place,
-            draw=drawer.draw(ranked.campaign_id),
+            draw=drawer.draw(ranked.campaign_id) if ranked.drawn is None else ranked.drawn,
             first_look=ranked.first_look,
         )
         for place, ranked in enumerate(offer.ranks, start=1)

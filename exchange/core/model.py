@@ -180,7 +180,8 @@ class Ranked(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
     ``rejected`` over ``assigned`` is the exact overall rate the price was rectified by, and
     ``first_look`` marks the round among qualified companies where the lead is premium. ``token``
-    is what the company's own bidder said with its bid; it goes back to it with the lead.
+    is what the company's own bidder said with its bid; it goes back to it with the lead. ``drawn``
+    is the draw where one was needed to settle equal prices.
     """
 
     campaign_id: CampaignId
@@ -192,6 +193,7 @@ class Ranked(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     assigned: int = 0
     first_look: bool = False
     token: str | None = None
+    drawn: int | None = None
 
 
 class Offer(Struct, frozen=True, kw_only=True, gc=False):

@@ -192,10 +192,12 @@ class _Race:
 
     def _bids(self, entrants: list[Entrant], share: int) -> list[Ranked]:
         """Entrants as bids in their order, of each company its best."""
+        drawer = None
         if len(entrants) > 1:
             entrants.sort()
             if len({entrant[0] for entrant in entrants}) != len(entrants):
                 entrants.sort(key=self._order)
+                drawer = Drawer(self._draw_key, self._ping.ping_id)
         bids: list[Ranked] = []
         companies: set[CompanyId] = set()
         for _, slot, price in entrants:
@@ -215,6 +217,7 @@ class _Race:
                     assigned=standing.assigned,
                     first_look=self._premium and standing.verdict is Verdict.QUALIFIED,
                     token=self._token(quote, share),
+                    drawn=None if drawer is None else drawer.draw(quote.campaign_id),
                 )
             )
             if len(bids) == self._deep:

@@ -6,11 +6,13 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchange.core.auction import Decision, decide
+from exchange.core.auction import Decision, decide, in_line, line_of
+from exchange.core.audit import recompute
 from exchange.core.changes import CampaignChange, UsageChange
 from exchange.core.hours import period_bounds
 from exchange.core.index import VerticalIndex
@@ -23,6 +25,7 @@ from exchange.core.model import (
     CompanyId,
     Condition,
     Modifier,
+    Offer,
     OpenHours,
     PingId,
     Policy,
@@ -264,3 +267,42 @@ def test_a_filter_that_wants_an_attribute_there_and_not_there_matches_nobody() -
     made.apply_campaign(CampaignChange(campaign_id=one.campaign_id, version=1, campaign=one))
     for hold in (decide, race):
         assert hold(made, ping(SOLAR), NOW, DRAW_KEY).reasons == {"filter": 1}
+
+
+def test_a_receipt_told_later_has_the_draws_that_decided() -> None:
+    made = Market([SOLAR], Policy(), TODAY)
+    for number in range(12):
+        made.apply_company(company(f"co-{number}"))
+        one = Campaign(
+            campaign_id=CampaignId(f"c-{number}"),
+            company_id=CompanyId(f"co-{number}"),
+            name="any",
+            vertical="solar",
+            bid=Bid(exclusive_cents=2_000),
+            delivery=(),
+        )
+        made.apply_campaign(CampaignChange(campaign_id=one.campaign_id, version=1, campaign=one))
+    asked = ping(SOLAR)
+    award = race(made, asked, NOW, DRAW_KEY).award
+    offer = Offer(
+        ping_id=asked.ping_id,
+        seller_id=asked.seller_id,
+        vertical="solar",
+        attributes=msgspec.Raw(b"{}"),
+        contact_hashes={},
+        contact_keys=(),
+        source={},
+        share=award.share,
+        legs_cents=(1_700,),
+        ranks=in_line(award, made.policy.max_ranks),
+        min_price_cents=0,
+        cascade="promised",
+        take_rate_bp=1_500,
+        test=False,
+        captured_at=NOW,
+        decided_at=NOW,
+        expires_at=NOW,
+    )
+    told = line_of(offer, b"another key of another time")
+    assert [candidate.draw for candidate in told] == sorted(c.draw or 0 for c in told)
+    assert recompute(told, max_buyers=1) == (award.ranks[0].campaign_id,)
