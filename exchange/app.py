@@ -347,6 +347,7 @@ class Exchange:
     def figures(self) -> dict[str, tuple[str, float]]:
         """What this worker keeps count of besides its calls, for the metrics: help and value."""
         return {
+            "exchange_tasks": ("Tasks of this worker's event loop", len(asyncio.all_tasks())),
             "exchange_leads_open": ("Leads in delivery here", self.posting.running),
             "exchange_leads_stranded": (
                 "Leads a store's failure stopped here",
