@@ -9,6 +9,7 @@ import time
 
 import uvloop
 
+from tests.soak.bad import soak_bad
 from tests.soak.kills import Report, soak_kills
 
 
@@ -39,6 +40,8 @@ async def _run(asked: argparse.Namespace) -> list[Report]:
                 say=_say,
             )
         )
+    if asked.seconds:
+        reports.append(await soak_bad(seconds=asked.seconds, say=_say))
     return reports
 
 

@@ -40,7 +40,10 @@ async def read_books(url: str) -> Books:
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            rows = {name: await connection.fetch(query) for name, query in _TABLES.items()}
+            rows: dict[str, Rows] = {
+                name: [dict(row) for row in await connection.fetch(query)]
+                for name, query in _TABLES.items()
+            }
     finally:
         await connection.close()
     return Books(**rows)

@@ -59,7 +59,8 @@ def every_post_has_its_outcome(found: Evidence) -> Iterator[str]:
             continue
         lead = leads.pop(one.ping_id, None)
         if lead is None or lead["id"] != one.outcome["lead_id"] or not lead["done"]:
-            yield f"post {one.number} was answered {one.outcome}, the books have {lead and dict(lead)}"
+            booked = lead and dict(lead)
+            yield f"post {one.number} was answered {one.outcome}, booked {booked}"
             continue
         yield from _leg_by_leg(one, one.outcome, legs[lead["id"]])
     for lead in leads.values():
@@ -76,10 +77,10 @@ def _leg_by_leg(
     paid = Decimal(0)
     for number, leg in enumerate(told):
         is_sold = leg["status"] == "sold"
-        if is_sold != (booked[number]["state"] in _SOLD):
-            yield f"post {one.number} leg {number}: told {leg}, booked {dict(booked[number])}"
-        elif is_sold and _cents(leg["price"]) != booked[number]["seller_cents"]:
-            yield f"post {one.number} leg {number}: told {leg}, booked {dict(booked[number])}"
+        paid_cents = _cents(leg["price"]) if is_sold else None
+        row = booked[number]
+        if (is_sold, paid_cents) != (row["state"] in _SOLD, row["seller_cents"]):
+            yield f"post {one.number} leg {number}: told {leg}, booked {dict(row)}"
         elif not is_sold and not leg.get("reason", {}).get("code"):
             yield f"post {one.number} leg {number} is unsold without a reason: {outcome}"
         paid += Decimal(leg["price"]) if is_sold else 0

@@ -1,4 +1,4 @@
-"""Companies that look at what they took and return some of it, while everything dies around them."""
+"""Companies that read what they took and return some of it, while everything dies around them."""
 
 from __future__ import annotations
 
@@ -69,8 +69,10 @@ class Returns:
 
     async def _give_back(self, wire: Wire, shop: Shop, lead_id: str) -> None:
         # As a seller does: the same again until it is answered.
-        while (answer := await _try(wire.reject(shop.account, lead_id))) is None:
-            await asyncio.sleep(RETRY_S)
+        answer = None
+        while answer is None:
+            answer = await _try(wire.reject(shop.account, lead_id))
+            await asyncio.sleep(RETRY_S if answer is None else 0)
         if answer.status != 200:
             told = f"{shop.name} could not return {lead_id}: {answer.status} {answer.body!r}"
             self.violations.append(told)

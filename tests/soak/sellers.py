@@ -16,7 +16,7 @@ from typing import Final
 import aiohttp
 from msgspec import Struct
 
-from tests.e2e.wire import Account, Answer, Json, Wire, person
+from tests.e2e.wire import Account, Answer, Json, person
 from tests.soak.market import WAYS, SoakMarket, Way, ping_body
 
 PATIENCE_S: Final = 120.0
