@@ -40,7 +40,12 @@ RELEASE_S: Final = 30.0
 SLACK_FILES: Final = 12
 """Connections of the pool to PostgreSQL, which grows with the load and stays for minutes."""
 
-SLACK_TASKS: Final = 4
+TASKS_OF_A_STREAM: Final = 3
+"""One that keeps it up, one that sends, one of its heartbeat."""
+
+SLACK_TASKS: Final = 8
+"""Batches and rounds of mending that happen to be under way."""
+
 MOST_TASKS: Final = 1_000
 MOST_GROWTH_MB: Final = 48.0
 """What a warm worker may grow by: remembered campaigns, companies and receipts, pieces of heap."""
@@ -234,7 +239,7 @@ def _leaks(warm: dict[int, Held], cold: dict[int, Held], kept: int, streams: int
             "files": base.files + kept + SLACK_FILES,
             "connections": base.connections + kept,
             "bidders": streams,
-            "tasks": base.tasks + 2 * streams + SLACK_TASKS,
+            "tasks": base.tasks + TASKS_OF_A_STREAM * streams + SLACK_TASKS,
             "memory_mb": base.memory_mb + MOST_GROWTH_MB,
             "asking": 0,
             "incidents": 0,
