@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo bench bench-peers test check lock clean
+.PHONY: help install run demo bench bench-peers test soak check lock clean
 
 help: ## Tell what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,9 @@ bench-peers: $(INSTALLED) ## Measure its auction beside plain ones in FastAPI, F
 
 test: $(INSTALLED) ## Run every test (PYTEST_OPTIONS="-x -k name" to choose)
 	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+soak: $(INSTALLED) ## Kill whatever can die, 300 times amid 10,000 posts, and load bad bidders
+	@exec $(BIN)/python -m tests.soak $(SOAK_OPTIONS)
 
 check: $(INSTALLED) ## Format, lint, types, layers, then every test
 	$(BIN)/ruff format --check .

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from exchange.app import Exchange
 from exchange.core.reasons import BIDDER_REASONS
 
@@ -13,6 +15,7 @@ def figures_of(exchange: Exchange) -> Figures:
     """Every figure of a worker as it is now."""
     market, offers, receipts = exchange.market, exchange.offers, exchange.receipts
     return {
+        "exchange_tasks": ("Tasks of this worker's event loop", len(asyncio.all_tasks())),
         "exchange_leads_open": ("Leads in delivery here", exchange.posting.running),
         "exchange_leads_stranded": (
             "Leads a store's failure stopped here",

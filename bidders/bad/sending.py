@@ -40,6 +40,8 @@ class Line:
 
     async def send(self, data: bytes) -> None:
         """Send, and wait until most of it is taken. Raises ConnectionError, TimeoutError."""
+        if self._writer.transport.is_closing():  # which not every loop's transport tells of
+            raise ConnectionResetError("the other side has left")
         self._writer.write(data)
         async with asyncio.timeout(DRAIN_TIMEOUT_S):
             await self._writer.drain()

@@ -26,15 +26,17 @@ async def deliver(
     backoff_s: float,
     jitter: Callable[[], float],
     incident: Incident,
+    may_have_arrived: bool = False,
 ) -> Attempt:
     """Try a campaign's deliveries until one answers clearly or all are used up.
 
     ``deadline`` is on the running loop's clock; ``jitter`` draws from 0 to 1. A refusal ends it at
-    once. The outcome is unclear if any try was, and none after it answered. Where no time is left
-    for a single try, the outcome is a refusal with the processing limit as its reason.
+    once. The outcome is unclear if any try was, and none after it answered; so it is if the lead
+    ``may_have_arrived`` before, by a try whose answer nobody noted. Where no time is left for a
+    single try, the outcome is a refusal with the processing limit as its reason.
     """
     loop = asyncio.get_running_loop()
-    tries, unclear = 0, False
+    tries, unclear = 0, may_have_arrived
     last = Answer(result="failed")
     at, kind = 0, campaign.delivery[0].kind
     for at, target in enumerate(campaign.delivery):
@@ -52,7 +54,7 @@ async def deliver(
             if attempt + 1 < target.attempts:
                 pause_s = backoff_s * 2**attempt * jitter()
                 await asyncio.sleep(max(0.0, min(pause_s, deadline - loop.time())))
-    if not tries:
+    if not tries and not unclear:
         # The exchange's own limit: nothing was attempted, so nothing is assigned (rules §4).
         return Attempt(result="refused", kind=kind, reason=Reason.PROCESSING_LIMIT, attempts=0)
     if unclear:

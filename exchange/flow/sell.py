@@ -171,6 +171,8 @@ class Selling:
             backoff_s=self._backoff_s,
             jitter=self._jitter,
             incident=self._incident,
+            # Whoever left this delivery open may have sent it, and have had no time to note more.
+            may_have_arrived=reserved,
         )
         await self._settle(run, assignment, delivery_id, attempt)
 

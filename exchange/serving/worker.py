@@ -17,6 +17,7 @@ from exchange.app import Exchange
 from exchange.buyers.addresses import check_url
 from exchange.figures import figures_of
 from exchange.flow.dialects import DialectDesk
+from exchange.flow.faults import Unavailable
 from exchange.settings import Secrets, Settings, load_or_make_secrets, read_settings
 from exchange.verticals_file import read_verticals
 from exchange.web.calls import WebLimits
@@ -32,6 +33,11 @@ LAST_ANSWERS_S: Final = 1.0
 COLLECT_AFTER: Final = 20_000
 """New objects between two of the collector's rounds: those of some hundred pings."""
 
+STORES_S: Final = 15.0
+"""How long a starting worker waits for stores that are away. One that is started while they come
+back must not end for it: the parent takes workers that keep ending for broken, and gives up."""
+
+STORES_PAUSE_S: Final = 0.2
 PARENT_CHECK_S: Final = 1.0
 """How often a worker looks whether its parent still lives."""
 
@@ -125,8 +131,7 @@ def web_limits(settings: Settings, secrets: Secrets, desk: DialectDesk | None = 
 
 async def _serve(settings: Settings) -> None:
     secrets = load_or_make_secrets(settings.stores.home, settings.secrets)
-    exchange = open_exchange(settings, secrets)
-    await exchange.start()
+    exchange = await _start_exchange(settings, secrets)
     _spare_the_collector()
     metrics = Metrics(lambda: figures_of(exchange))
     server = WebServer(exchange, web_limits(settings, secrets, exchange.desk), metrics, log)
@@ -150,6 +155,24 @@ async def _serve(settings: Settings) -> None:
         watcher.cancel()
         await exchange.stop()
     log.info("stopped", worker=exchange.owner)
+
+
+async def _start_exchange(settings: Settings, secrets: Secrets) -> Exchange:
+    """The exchange, started; raises Unavailable where a store stays away."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + STORES_S
+    while True:
+        exchange = open_exchange(settings, secrets)
+        try:
+            await exchange.start()
+        except Unavailable as error:
+            await exchange.stop()
+            if loop.time() >= deadline:
+                raise
+            log.warning("waiting for a store", error=str(error))
+            await asyncio.sleep(STORES_PAUSE_S)
+        else:
+            return exchange
 
 
 def _spare_the_collector() -> None:

@@ -217,6 +217,21 @@ async def test_postgresql_killed_amid_posts_is_restarted_and_each_lead_is_sold_o
         await doomed.check()
 
 
+async def test_a_worker_that_starts_while_a_store_is_away_waits_for_it(doomed: Running) -> None:
+    [first, second] = doomed.worker_pids()
+    async with doomed.frozen(doomed.valkey_pid):
+        doomed.kill(first)
+
+        def is_waiting() -> bool:
+            return '"waiting for a store"' in doomed.said()
+
+        await until(is_waiting, RESTART_S, "the new worker to meet the absence")
+    await until(doomed.is_ready, RESTART_S, "the new worker")
+    assert second in doomed.worker_pids()
+    # It did not end for it: a few such deaths would make the parent give up.
+    assert doomed.said().count("starting another") == 1
+
+
 async def test_the_parent_killed_leaves_stores_that_the_next_serve_takes_over_with_every_lead(
     crm: CrmServer,
 ) -> None:

@@ -16,7 +16,7 @@ from exchange.core.reasons import Reason
 from exchange.embedded import StoreUrls
 from exchange.flow import follow
 from exchange.flow.faults import Unavailable
-from exchange.flow.ports import Receipt
+from exchange.flow.ports import Answer, Receipt
 from exchange.settings import ContactKey
 from tests.flow.market import SECRETS, Buyer, Desk, buyer, http, open_desk, until
 
@@ -300,6 +300,34 @@ async def test_a_worker_may_vanish_after_any_step_and_the_lead_is_sold_once_at_i
     assert account is not None and account.available_cents == 50_00
     # What the dead worker had told nobody is in no market yet; the next round of mending tells.
     await desk.exchange.following.mend()
+
+
+async def test_a_lead_a_dead_worker_may_have_delivered_is_not_resold_when_its_company_is_away(
+    desk: Desk, other: Desk, crm: CrmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seller = await desk.seller()
+    url = crm.set_behaviour("mine", Behaviour(delay_ms=60_000))
+    following = crm.set_behaviour("following", Behaviour())
+    for cents, where in ((100_00, url), (95_00, following)):
+        company = await desk.company(f"Company of {cents}")
+        campaign = await desk.campaign(company, cents, delivery=(http(where, timeout_ms=5_000),))
+    receipt = await desk.ping(seller)
+    await soon(lambda: other.exchange.market.campaign(campaign) is not None)
+    request = other.post_request(receipt)
+    post = asyncio.create_task(other.exchange.post(request))
+    await until(lambda: crm.counts("mine").accepted == 1)
+    await vanish(other)
+    await asyncio.gather(post, return_exceptions=True)
+
+    async def is_away(*_: object) -> Answer:
+        return Answer(result="failed", reason=Reason.CONNECTIVITY)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.exchange.courier, "hand_over", is_away)
+        await take_over(desk, monkeypatch)
+        result = await desk.exchange.post(request)
+    assert (result.status, result.reason) == ("unsold", Reason.DELIVERY_UNCLEAR)
+    assert crm.counts("following").seen == 0
 
 
 async def test_the_refusal_a_dead_worker_heard_is_not_asked_for_again(
