@@ -53,52 +53,53 @@ class Killer:
     ) -> None:
         """Kill so often, spread over the posts. Raises AssertionError if something stays away."""
         for nth in range(kills):
+            victim = self._draws.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()))[0]
+            # First, so that the kill does not come when the posts it is meant for are over.
+            await until(partial(self._may_die, victim), _TURN_S, f"a {victim} that may be killed")
             first, last = nth * posts // kills, (nth + 1) * posts // kills
             open_to(last)
             at = self._draws.randint(first, max(first, last - 1))
             await until(partial(_has_come_to, begun, at), BACK_S, "posts to begin")
             await asyncio.sleep(self._draws.uniform(0.0, 0.1))
-            await self.strike()
+            await self._strike(victim)
             if self._draws.random() >= TOGETHER:
                 await self.all_back()
         await self.all_back()
 
-    async def strike(self) -> None:
-        """Kill what is drawn, as soon as it lives and may die."""
-        drawn = self._draws.choices(list(_WEIGHTS), weights=list(_WEIGHTS.values()))[0]
-        self.killed[drawn] += 1
-        if drawn == "crm":
+    def _may_die(self, victim: Victim) -> bool:
+        assert self._running.exit_code is None, "exchange serve has ended"
+        return victim == "crm" or bool(self._living(victim))
+
+    async def _strike(self, victim: Victim) -> None:
+        """Kill one of these, as soon as one lives."""
+        self.killed[victim] += 1
+        if victim == "crm":
             host, down_s = self._draws.choice(self._hosts), self._draws.uniform(0.1, 0.6)
             task = asyncio.create_task(host.kill(down_s))
             self._restarts.add(task)
             task.add_done_callback(self._restarts.discard)
             return
-        deadline = time.monotonic() + _TURN_S
-        while (pid := self._living(drawn)) is None:
-            assert self._running.exit_code is None, "exchange serve has ended"
-            assert time.monotonic() < deadline, f"there is no {drawn} to kill"
-            await asyncio.sleep(0.1)
-        self._running.kill(pid)
-        self._deaths[drawn].append(time.monotonic())
-        if drawn == "valkey":
+        await until(partial(self._may_die, victim), BACK_S, f"a {victim} to kill")
+        self._running.kill(self._draws.choice(self._living(victim)))
+        self._deaths[victim].append(time.monotonic())
+        if victim == "valkey":
             self.valkey_deaths.append(time.monotonic())
 
-    def _living(self, victim: Victim) -> int | None:
-        """A process of this kind that may be killed now."""
+    def _living(self, victim: Victim) -> list[int]:
+        """The processes of this kind that may be killed now."""
         most, within_s = _MOST[victim]
         deaths = self._deaths[victim]
         while deaths and time.monotonic() - deaths[0] > within_s:
             deaths.popleft()
         if len(deaths) >= most:
-            return None
+            return []
         if victim == "worker":
-            pids = self._running.worker_pids()
-            return self._draws.choice(pids) if pids else None
+            return self._running.worker_pids()
         try:
             pid = self._running.valkey_pid if victim == "valkey" else self._running.postgres_pid
         except (OSError, ValueError, IndexError):
-            return None  # It is being started just now.
-        return pid if is_alive(pid) else None
+            return []  # It is being started just now.
+        return [pid] if is_alive(pid) else []
 
     async def all_back(self) -> None:
         """Wait until everything is there again."""
