@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from msgspec import Struct
 
@@ -27,15 +27,16 @@ class BidderHealth(Struct, frozen=True, kw_only=True):
     """How a campaign's bidder is doing, as one worker sees it since it first asked.
 
     ``state``, ``probability``, ``connections`` and ``waiting`` are of the line, which campaigns of
-    one company with one URL share; bids, reasons (by code, counted) and times are the campaign's.
-    Times are of its last calls, connecting included; None before the first.
+    one company with one URL share (``away`` is a stream that is not up); bids, reasons (by code,
+    counted) and times are the campaign's. Times are of its last calls, connecting included; None
+    before the first.
     """
 
     company_id: CompanyId
     url: str
     stream: bool
     simulate: bool
-    state: BreakerState
+    state: BreakerState | Literal["away"]
     probability: float
     bids: int
     reasons: Mapping[str, int]
@@ -182,7 +183,7 @@ class Seat:
             url=self.remote.url or "",
             stream=self.remote.stream,
             simulate=self.remote.simulate,
-            state=self.line.breaker.state,
+            state=self._state,
             probability=self.line.breaker.probability,
             bids=self._bids,
             reasons={reason.code: count for reason, count in sorted(self._reasons.items())},
@@ -191,6 +192,12 @@ class Seat:
             connections=self.line.connections,
             waiting=self.line.waiting,
         )
+
+    @property
+    def _state(self) -> BreakerState | Literal["away"]:
+        # A stream that is down is not asked at all, so that its breaker learns nothing of it.
+        away = self.remote.stream and not self.line.connections
+        return "away" if away else self.line.breaker.state
 
     def _remember(self, took_us: int) -> None:
         if len(self._times_us) < _REMEMBERED:

@@ -200,15 +200,24 @@ class StreamLine:
     async def _keep(self) -> None:
         """Keep the stream up, until cancelled."""
         pause_s = FIRST_PAUSE_S
+        place = self._url.partition("?")[0]
         while True:
             began = self._loop.time()
             self._is_dialling = True
             try:
                 await self._run()
             except* DialFailed as faults:
-                log.info("bid_stream_not_up", fault=str(faults.exceptions[0]))
+                log.warning(
+                    "bid_stream_not_up",
+                    url=self._url.partition("?")[0],
+                    fault=str(faults.exceptions[0]),
+                )
             except* aiohttp.ClientError as faults:
-                log.info("bid_stream_lost", fault=type(faults.exceptions[0]).__name__)
+                log.info(
+                    "bid_stream_lost",
+                    url=self._url.partition("?")[0],
+                    fault=type(faults.exceptions[0]).__name__,
+                )
             except* Exception as faults:  # the task's boundary: the stream is tried again
                 log.error("bid_stream_failed", fault=type(faults.exceptions[0]).__name__)
             finally:

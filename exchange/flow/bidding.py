@@ -56,9 +56,9 @@ class Said(Struct, frozen=True, kw_only=True, gc=False):
 class BidderState(Struct, frozen=True, kw_only=True):
     """How a campaign's bidder is doing, as this worker sees it since it first asked.
 
-    ``state`` is well, faltering or resting, ``probability`` how often it is asked at present.
-    ``reasons`` counts by code why it made no bid. Times are of its last calls, in milliseconds,
-    connecting included; None before the first.
+    ``state`` is well, faltering, resting or (a stream) away, ``probability`` how often it is asked
+    at present. ``reasons`` counts by code why it made no bid. Times are of its last calls, in
+    milliseconds, connecting included; None before the first.
     """
 
     state: str

@@ -49,7 +49,7 @@ _MAX_FACTOR: Final = 10
 _DEFAULTS: Final = DeliveryTarget(kind="inbox")
 _REMOTE_DEFAULTS: Final = Remote()
 _HTTP: Final = ("http", "https")
-_STREAM: Final = ("ws", "wss", *_HTTP)
+_STREAM: Final = ("ws", "wss")
 
 
 def read_campaign(

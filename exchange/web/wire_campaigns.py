@@ -144,11 +144,12 @@ class BidderAnswer(Answer, frozen=True, kw_only=True):
     """How a campaign's own bidder is doing, as the worker that answers sees it.
 
     ``probability`` is how often it is asked; ``reasons`` counts why it made no bid; times are in
-    milliseconds, connecting included. A worker that did not ask it lately knows nothing of it.
+    milliseconds, connecting included; ``away`` is a stream that is not up. A worker that did not
+    ask it lately knows nothing of it.
     """
 
     campaign_id: str
-    state: Literal["well", "faltering", "resting", "not_asked"]
+    state: Literal["well", "faltering", "resting", "away", "not_asked"]
     probability: float
     bids: int
     reasons: dict[str, int]
