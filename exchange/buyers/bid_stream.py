@@ -209,13 +209,13 @@ class StreamLine:
             except* DialFailed as faults:
                 log.warning(
                     "bid_stream_not_up",
-                    url=self._url.partition("?")[0],
+                    url=place,
                     fault=str(faults.exceptions[0]),
                 )
             except* aiohttp.ClientError as faults:
                 log.info(
                     "bid_stream_lost",
-                    url=self._url.partition("?")[0],
+                    url=place,
                     fault=type(faults.exceptions[0]).__name__,
                 )
             except* Exception as faults:  # the task's boundary: the stream is tried again

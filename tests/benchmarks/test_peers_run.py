@@ -54,6 +54,15 @@ def that_cannot_be_had() -> Ready:
 
 @pytest.fixture(scope="module")
 def found() -> PeerFindings:
+    # Rounds as short as these are lost on a busy machine now and then: then the run is made again.
+    for _ in range(4):
+        result = run_once()
+        if "small" not in result.out:
+            break
+    return result
+
+
+def run_once() -> PeerFindings:
     told: list[str] = []
     contestants = [
         PlainPeer("small", small),
@@ -81,8 +90,7 @@ def test_whoever_can_take_part_is_measured_with_each_number_of_bidders(
 def test_whoever_cannot_take_part_is_left_out_and_the_run_says_why(found: PeerFindings) -> None:
     assert found.out["missing"] == "skipped: no abacus on PATH"
     assert "no such luck" in found.out["ends"]
-    # One that takes part may be told of too, where a busy machine kept it from one of the rounds.
-    assert set(found.out) - {"small"} == {"missing", "ends"}
+    assert set(found.out) == {"missing", "ends"}
 
 
 def test_bids_that_came_are_right_though_the_best_bidder_hangs(found: PeerFindings) -> None:
