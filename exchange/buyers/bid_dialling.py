@@ -19,13 +19,11 @@ from msgspec import Struct
 from exchange.buyers.addresses import (
     AddressNotAllowed,
     Resolve,
-    check_url,
     guarded_socket,
     is_public,
     read_url,
     resolve_host,
 )
-from exchange.core.remote import Remote
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
@@ -64,19 +62,6 @@ def read_place(url: str) -> Place:
         authority=named if port == default else f"{named}:{port}",
         target=parsed.raw_path_qs or "/",
     )
-
-
-async def check_remote(
-    remote: Remote, *, allow_private: bool, resolve: Resolve | None = None
-) -> str | None:
-    """Say what is wrong with the URL of a bidder that is being saved; None if nothing is."""
-    url = remote.url or ""
-    scheme, _, rest = url.partition("://")
-    wanted = ("ws", "wss") if remote.stream else ("http", "https")
-    if scheme.lower() not in wanted:
-        return f"must begin with {wanted[1]}:// or {wanted[0]}://"
-    web = f"{_WEB_SCHEMES.get(scheme.lower(), scheme)}://{rest}"
-    return await check_url(web, allow_private=allow_private, resolve=resolve)
 
 
 class Dialler:

@@ -63,31 +63,6 @@ def read_bid(body: bytes, *, ping_id: PingId, max_price_cents: int) -> BidRead:
     )
 
 
-def judge_bid(
-    price: object,
-    *,
-    ping_id: PingId,
-    max_price_cents: int,
-    currency: object = None,
-    token: object = None,
-    auction: object = None,
-) -> BidRead:
-    """Judge a bid by its values, as they were found in an answer.
-
-    ``price`` is in dollars, a decimal, an integer or plain text such as ``"42.50"``, never a float;
-    None and 0 decline. What is None of the others was not given: US dollars, no token, no
-    auction's id to compare with ``ping_id``.
-    """
-    return judge_cents(
-        _cents_of(price),
-        ping_id=ping_id,
-        max_price_cents=max_price_cents,
-        currency=currency,
-        token=token,
-        auction=auction,
-    )
-
-
 def judge_cents(
     cents: int | str,
     *,

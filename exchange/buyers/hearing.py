@@ -9,11 +9,13 @@ from typing import Final
 
 from exchange.buyers.addresses import read_url
 from exchange.buyers.answers import Heard
+from exchange.buyers.bid_reading import judge_cents
 from exchange.buyers.outcome import judge_status
 from exchange.buyers.prices import PriceFault, is_dollars, read_price
 from exchange.buyers.redaction import clean_reference, redact
 from exchange.buyers.speech import BidRead
 from exchange.core.dialect import Reading, Rule, Test
+from exchange.core.model import PingId
 from exchange.core.reasons import Reason
 from exchange.flow.ports import Answer, Contact
 
@@ -49,11 +51,9 @@ def bid_of(
         cents = read_price(heard.price, reading.price_unit)
     except PriceFault as fault:
         return BidRead(reason=fault.reason, detail=str(fault))
-    if cents == 0:
-        return BidRead(reason=Reason.BIDDER_DECLINED)
-    if cents > max_price_cents:
-        return BidRead(reason=Reason.BID_PRICE, detail="the price is above the campaign's bound")
-    return BidRead(cents=cents, token=heard.token)
+    return judge_cents(
+        cents, ping_id=PingId(ping_id), max_price_cents=max_price_cents, token=heard.token
+    )
 
 
 def answer_of(heard: Heard, status: int, contact: Contact) -> Answer:

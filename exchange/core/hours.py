@@ -11,8 +11,6 @@ from zoneinfo import ZoneInfo
 
 from exchange.core.model import Period, Schedule
 
-MINUTES_PER_DAY = 1_440
-
 
 def is_open(schedule: Schedule, now: datetime) -> bool:
     """Whether a schedule is open at a moment."""

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exchange.buyers.bid_reading import MAX_TOKEN_CHARS, judge_bid, read_bid
+from exchange.buyers.answers import Heard
+from exchange.buyers.bid_reading import MAX_TOKEN_CHARS, read_bid
 from exchange.buyers.bid_wire import read_answer
+from exchange.buyers.hearing import OWN_BID, bid_of
 from exchange.buyers.speech import BidRead, Incoming
 from exchange.core.model import PingId
 from exchange.core.reasons import Reason
@@ -145,12 +147,6 @@ def test_the_campaigns_own_bound_is_the_most_that_is_believed() -> None:
     assert read(b'{"price":5.01}', bound=500).reason is Reason.BID_PRICE
 
 
-@pytest.mark.parametrize("price", [4.25, float("nan"), Decimal("NaN"), b"5", object(), True])
-def test_values_that_are_no_exact_amount_are_no_price(price: object) -> None:
-    told = judge_bid(price, ping_id=PING, max_price_cents=BOUND)
-    assert told.reason is Reason.BID_PRICE
-
-
 @pytest.mark.parametrize("status", [199, 301, 302, 307, 400, 401, 404, 429, 500, 503])
 def test_a_status_that_is_no_success_is_an_error(status: int) -> None:
     told = read_answer(Incoming(status, (), b'{"price":5}'), PING, BOUND)
@@ -172,3 +168,9 @@ def test_a_packed_answer_is_not_unpacked() -> None:
     assert read_answer(packed, PING, BOUND).reason is Reason.BID_UNREADABLE
     plain = Incoming(200, (("content-encoding", "identity"),), b'{"price":5}')
     assert read_answer(plain, PING, BOUND).cents == 500
+
+
+def test_a_token_out_of_a_dialects_answer_is_bounded_too() -> None:
+    heard = Heard(outcome="accepted", price="5.00", token="t" * (MAX_TOKEN_CHARS + 1))
+    told = bid_of(heard, 200, OWN_BID, ping_id=PING, max_price_cents=BOUND)
+    assert (told.cents, told.reason) == (None, Reason.BID_UNREADABLE)

@@ -24,13 +24,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from exchange import __version__
-from exchange.buyers.bid_dialling import check_remote
 from exchange.buyers.bid_limits import BidLimits
 from exchange.buyers.bid_round import Call
 from exchange.buyers.fan_out import AllBidders
 from exchange.core.model import CompanyId
 from exchange.core.reasons import Reason
-from exchange.core.remote import Remote
 from tests.buyers.asking import (
     BID,
     NOW,
@@ -550,31 +548,6 @@ async def test_where_one_address_of_a_name_is_dead_the_next_is_tried() -> None:
     ):
         named = url.replace("127.0.0.1", "bidder.example")
         assert outcome(await ask_one(among, asking(named))) == 4_250
-
-
-@pytest.mark.parametrize(
-    ("url", "stream", "fault"),
-    [
-        ("https://bidder.example/bid", False, None),
-        ("wss://bidder.example/bids", True, None),
-        ("https://bidder.example/bid", True, "must begin with wss:// or ws://"),
-        ("wss://bidder.example/bids", False, "must begin with https:// or http://"),
-        ("", False, "must begin with https:// or http://"),
-        ("wss://ann:secret@bidder.example/", True, "must hold no user name or password"),
-        ("ws://127.0.0.1/bids", True, "must not point to a private or reserved address"),
-        ("ws://inside.example/", True, "must not point to a private or reserved address"),
-    ],
-)
-async def test_a_bidders_url_is_checked_when_it_is_saved(
-    url: str, stream: bool, fault: str | None
-) -> None:
-    async def resolve(host: str, port: int) -> list[str]:
-        return ["10.0.0.1"] if host == "inside.example" else ["93.184.216.34"]
-
-    remote = Remote(url=url, stream=stream)
-    assert await check_remote(remote, allow_private=False, resolve=resolve) == fault
-    if fault is None or "private" in fault:
-        assert await check_remote(remote, allow_private=True, resolve=resolve) is None
 
 
 @pytest.fixture(scope="module")
