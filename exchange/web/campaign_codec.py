@@ -134,7 +134,7 @@ def _read_remote_bid(body: BidBody, remote: RemoteBody, max_buyers: int) -> Bid:
         raise Invalid(f"{field} does not go with a stream.", field=field)
     if remote.url is not None:
         _check_url(remote.url, f"{at}.url", _STREAM if remote.stream else _HTTP)
-    elif not remote.stream and remote.dialect is None and preset is None:
+    elif remote.dialect is None and preset is None:
         raise Invalid(f"{at}.url is missing.", field=f"{at}.url", code="missing_field")
     return Bid(
         remote=Remote(

@@ -63,11 +63,13 @@ async def test_a_remote_bidder_is_shown_as_it_was_given(wire: Wire) -> None:
     assert plain.json["bid"] == {"remote": {"url": URL}}
 
 
-async def test_a_bidder_over_a_stream_needs_no_url(wire: Wire) -> None:
-    body = changed(CAMPAIGN, "bid", {"remote": {"stream": True}})
-    assert (await wire.call("POST", PATH, body, key="company")).status == 201
+async def test_a_bidder_over_a_stream_is_dialled_at_a_ws_url(wire: Wire) -> None:
     body = remote(stream=True, url="wss://bidder.example/stream")
     assert (await wire.call("POST", PATH, body, key="company")).status == 201
+    for given in ({}, {"url": "https://bidder.example/stream"}):
+        body = changed(CAMPAIGN, "bid", {"remote": {"stream": True, **given}})
+        refused = await wire.call("POST", PATH, body, key="company")
+        assert (refused.status, refused.json["field"]) == (422, "bid.remote.url")
 
 
 async def test_a_bidder_whose_preset_has_the_url_gets_it(wire: Wire) -> None:
