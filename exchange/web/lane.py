@@ -188,8 +188,8 @@ class Lane(asyncio.Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request is open or begun."""
-        return not self._busy and not self._held
+        """Whether no request is open. One that waits behind answers nobody reads is not."""
+        return not self._busy
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""

@@ -167,3 +167,22 @@ async def test_however_requests_are_cut_they_are_answered_the_same(
     edges = [0, *sorted(cuts), len(whole)]
     parts = [whole[a:b] for a, b in pairwise(edges)]
     assert statuses(await talk(wire, *parts, answers=2)) == [b"200", b"200"]
+
+
+async def test_who_reads_no_answers_is_hung_up_on_in_the_end(wire: Wire) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+    writer.write(request())
+    async with asyncio.timeout(5):
+        await reader.readuntil(b"\r\n\r\n")
+        lanes = wire.server._lanes
+        assert lanes is not None
+        for lane in lanes.lanes:
+            lane.pause_writing()
+        writer.write(request())
+        await asyncio.sleep(0.05)
+        for lane in lanes.lanes:
+            lane.active_at = float("-inf")
+        lanes._sweep()
+        rest = await reader.read()
+    writer.close()
+    assert b"HTTP/1.1" not in rest
