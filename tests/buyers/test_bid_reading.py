@@ -171,6 +171,7 @@ def test_a_packed_answer_is_not_unpacked() -> None:
 
 
 def test_a_token_out_of_a_dialects_answer_is_bounded_too() -> None:
-    heard = Heard(outcome="accepted", price="5.00", token="t" * (MAX_TOKEN_CHARS + 1))
+    token = "t" * (MAX_TOKEN_CHARS + 1)
+    heard = Heard(outcome="accepted", matched=True, readable=True, price="5.00", token=token)
     told = bid_of(heard, 200, OWN_BID, ping_id=PING, max_price_cents=BOUND)
     assert (told.cents, told.reason) == (None, Reason.BID_UNREADABLE)
