@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, date, datetime
-from typing import Final
+from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -36,6 +36,7 @@ from exchange.flow.bidding import BidderState
 from exchange.flow.faults import Unavailable
 from exchange.flow.follow import Following
 from exchange.flow.ping import Pinging, PingTerms, tell_line
+from exchange.flow.ping_together import PingingTogether, Told
 from exchange.flow.ports import Answer, Clock, Parcel, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.post import Posting
 from exchange.flow.reject import Rejecting
@@ -61,6 +62,9 @@ RETIRE_S: Final = 1.0
 """Longest a stopping worker takes to say so; without it, the others wait for a silence."""
 
 log = structlog.get_logger()
+
+
+T = TypeVar("T")
 
 
 class SystemClock:
@@ -283,6 +287,10 @@ class Exchange:
     async def ping(self, ping: Ping) -> Receipt:
         """Hold the auction for a ping."""
         return await self.pinging.ping(ping)
+
+    def pings(self, told: Told[T]) -> PingingTogether[T]:
+        """A way to hold the auctions of many pings together; ``told`` hears of each."""
+        return PingingTogether(self.pinging, told)
 
     async def post(self, request: PostRequest) -> PostResult:
         """Sell a pinged lead; safe to repeat."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from exchange.core.market import Market
 from exchange.core.model import CampaignId, CompanyId, LeadId, Ping, PingId
 from exchange.core.standing import Standing
 from exchange.flow.bidding import BidderState
+from exchange.flow.ping_together import PingingTogether, Told
 from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.registry import Inbox, Registry
+
+T = TypeVar("T")
 
 
 class Doors(Protocol):
@@ -42,6 +45,10 @@ class Doors(Protocol):
 
     async def ping(self, ping: Ping) -> Receipt:
         """Hold the auction for a ping; the receipt says offer, no_offer or refused."""
+        ...
+
+    def pings(self, told: Told[T]) -> PingingTogether[T]:
+        """A way to hold the auctions of many pings together; ``told`` hears of each."""
         ...
 
     async def post(self, request: PostRequest) -> PostResult:

@@ -6,6 +6,7 @@ bid, and for the fast store.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -43,7 +44,7 @@ class PingTerms(Struct, frozen=True, kw_only=True):
     grace_s: int
 
 
-class _Lap:
+class Lap:
     """How long each stage of a ping took, by a stopwatch in nanoseconds."""
 
     __slots__ = ("_at", "_stopwatch", "stages_us")
@@ -53,6 +54,10 @@ class _Lap:
         self._at = stopwatch()
         self.stages_us: dict[str, int] = {}
 
+    def begin(self) -> None:
+        """A stage begins: what went by before was other pings'."""
+        self._at = self._stopwatch()
+
     def note(self, stage: str) -> None:
         """A stage ended; one that comes again is added to."""
         now = self._stopwatch()
@@ -60,8 +65,39 @@ class _Lap:
         self._at = now
 
 
+class Decided(Struct, frozen=True, gc=False):
+    """What a ping came to before it is known whether its contact was sold: all but kept.
+
+    ``body`` is the offer as it is written, empty where there is none.
+    """
+
+    ping: Ping
+    attributes: Raw
+    now: datetime
+    heard: Hearing
+    decision: Decision
+    offer: Offer | None
+    body: bytes
+    ttl_s: int
+    lap: Lap
+
+
+class Opened(Struct, frozen=True, gc=False):
+    """A ping that is taken, before the auction: who may bid on it now."""
+
+    ping: Ping
+    attributes: Raw
+    now: datetime
+    gated: Gated
+    lap: Lap
+
+
 class Pinging:
-    """Answers pings. Without ``asking`` campaigns with bidders of their own never bid."""
+    """Answers pings. Without ``asking`` campaigns with bidders of their own never bid.
+
+    The contact is taken to be new, and the store is asked once, while it keeps the offer. Only
+    where it was sold before is what is known of it fetched, and the auction held again.
+    """
 
     def __init__(
         self,
@@ -85,61 +121,100 @@ class Pinging:
         self._asking = asking
 
     async def ping(self, ping: Ping) -> Receipt:
-        """Hold the auction for a ping; gives its receipt, which says what to answer.
+        """Hold the auction for a ping; gives its receipt, which says what to answer."""
+        opened = self.open(ping)
+        return opened if isinstance(opened, Receipt) else await self.go_on(opened)
 
-        The contact is taken to be new, and the store is asked once, while it keeps the offer. Only
-        where it was sold before is what is known of it fetched, and the auction held again.
-        """
-        lap = _Lap(self._stopwatch)
+    async def go_on(self, opened: Opened) -> Receipt:
+        """The rest of a ping: bidders asked where any may bid, the auction, its offer kept."""
+        heard = NOTHING_HEARD
+        if self._asking is not None and self.must_ask(opened):
+            ping, index = opened.ping, self._market.indexes[opened.ping.vertical]
+            opened.lap.begin()
+            heard = await self._asking.ask(ping, opened.attributes, index, opened.gated)
+            now = self._clock.now()
+            opened = Opened(ping, opened.attributes, now, index.gate(ping, now), opened.lap)
+            opened.lap.note("ask")
+        decided = self.decide(opened, heard)
+        asked = self.keep(decided)
+        if asked is None or await asked:
+            return self.close(decided)
+        return await self.decide_again(decided)
+
+    def must_ask(self, opened: Opened) -> bool:
+        """Whether companies' own bidders may bid on a ping."""
+        index = self._market.indexes[opened.ping.vertical]
+        return self._asking is not None and opened.gated.mask & index.remote != 0
+
+    def open(self, ping: Ping) -> Receipt | Opened:
+        """Screen a ping and see who may bid on it; a refused one has its receipt."""
+        lap = Lap(self._stopwatch)
         now = self._clock.now()
         attributes = Raw(_encode(ping.attributes))
         refused = self._screen(ping, _UNSEEN, now)
         if refused is not None:
             return self._refuse(ping, attributes, now, refused)
         self._market.move_to(self._today(now))
-        index = self._market.indexes[ping.vertical]
-        heard = NOTHING_HEARD
-        gated: Gated | None = index.gate(ping, now)
+        gated = self._market.indexes[ping.vertical].gate(ping, now)
         lap.note("match")
-        if self._asking is not None and gated and gated.mask & index.remote:
-            heard = await self._asking.ask(ping, attributes, index, gated)
-            now, gated = self._clock.now(), None
-            lap.note("ask")
-        decision = self._decide(ping, now, heard, gated)
+        return Opened(ping, attributes, now, gated, lap)
+
+    def decide(self, opened: Opened, heard: Hearing = NOTHING_HEARD) -> Decided:
+        """Hold the auction, and write its offer."""
+        opened.lap.begin()
+        ping, attributes, now = opened.ping, opened.attributes, opened.now
+        decision = self._hold(ping, now, heard, opened.gated)
         offer = self._offer(ping, attributes, decision, now)
-        lap.note("rank")
+        body = b"" if offer is None else _encode(offer)
         ttl_s = self._market.verticals[ping.vertical].offer_life_s + self._terms.grace_s
-        if offer is not None or ping.contact_keys:
-            unseen = await self._offers.put_unseen(ping.ping_id, ping.contact_keys, offer, ttl_s)
-            if not unseen:
-                seen = await self._offers.look(ping.contact_keys, ping.seller_id)
-                refused = self._screen(ping, seen, now)
-                if refused is not None:
-                    return self._refuse(ping, attributes, now, refused)
-                ping = msgspec.structs.replace(ping, sold_to=seen.sold_to)
-                decision = self._decide(ping, now, heard, None)
-                offer = self._offer(ping, attributes, decision, now)
-                if offer is not None:
-                    await self._offers.put(offer, ttl_s)
-            lap.note("store")
+        opened.lap.note("rank")
+        return Decided(ping, attributes, now, heard, decision, offer, body, ttl_s, opened.lap)
+
+    def keep(self, decided: Decided) -> asyncio.Future[bool] | None:
+        """Keep the offer unless its contact was sold before; None where there is nothing to ask."""
+        ping = decided.ping
+        if decided.offer is None and not ping.contact_keys:
+            return None
+        decided.lap.begin()
+        return self._offers.put_unseen(ping.ping_id, ping.contact_keys, decided.body, decided.ttl_s)
+
+    def close(self, decided: Decided) -> Receipt:
+        """The offer is kept: its receipt."""
+        ping, offer, decision = decided.ping, decided.offer, decided.decision
+        decided.lap.note("store")
         receipt = self._receipt(
             ping,
-            attributes,
-            now,
+            decided.attributes,
+            decided.now,
             "no_offer" if offer is None else "offer",
             reason=Reason.NO_BID if offer is None else None,
             reasons=decision.reasons,
             decision=decision,
             offer=offer,
-            timings_us=lap.stages_us,
+            timings_us=decided.lap.stages_us,
         )
-        self._receipts.keep(receipt)
+        self._receipts.keep(receipt, decided.body)
         return receipt
+
+    async def decide_again(self, decided: Decided) -> Receipt:
+        """The contact was sold before: the auction once more, with what is known of it."""
+        ping, now = decided.ping, decided.now
+        seen = await self._offers.look(ping.contact_keys, ping.seller_id)
+        refused = self._screen(ping, seen, now)
+        if refused is not None:
+            return self._refuse(ping, decided.attributes, now, refused)
+        ping = msgspec.structs.replace(ping, sold_to=seen.sold_to)
+        gated = self._market.indexes[ping.vertical].gate(ping, now)
+        opened = Opened(ping, decided.attributes, now, gated, decided.lap)
+        again = self.decide(opened, decided.heard)
+        if again.offer is not None:
+            await self._offers.put(ping.ping_id, again.body, again.ttl_s)
+        return self.close(again)
 
     def _screen(self, ping: Ping, seen: SeenContact, now: datetime) -> Reason | None:
         return screen(ping, self._market.verticals[ping.vertical], seen, self._terms.windows, now)
 
-    def _decide(self, ping: Ping, now: datetime, heard: Hearing, gated: Gated | None) -> Decision:
+    def _hold(self, ping: Ping, now: datetime, heard: Hearing, gated: Gated) -> Decision:
         """Hold the auction: every campaign spelled out where they are few, else the contenders."""
         if len(self._market.indexes[ping.vertical].runners) <= SPELLED_OUT:
             return decide(self._market, ping, now, self._terms.draw_key, heard)

@@ -6,6 +6,7 @@ Implemented in `exchange.stores` (books, offers, mirror, receipts, vault) and `e
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Literal, Protocol
@@ -279,16 +280,17 @@ class Courier(Protocol):
 class Offers(Protocol):
     """Open offers, in the fast store."""
 
-    async def put(self, offer: Offer, ttl_s: int) -> None:
-        """Keep an offer for at least ``ttl_s`` seconds."""
+    async def put(self, ping_id: PingId, body: bytes, ttl_s: int) -> None:
+        """Keep an offer, given as JSON, for at least ``ttl_s`` seconds."""
         ...
 
-    async def put_unseen(
-        self, ping_id: PingId, contact_keys: Sequence[str], offer: Offer | None, ttl_s: int
-    ) -> bool:
-        """Keep an offer, if there is one, unless its contact was ever sold; False if it was.
+    def put_unseen(
+        self, ping_id: PingId, contact_keys: Sequence[str], body: bytes, ttl_s: int
+    ) -> asyncio.Future[bool]:
+        """Keep an offer, unless its contact was ever sold; False if it was.
 
-        Looking and keeping are one step.
+        Looking and keeping are one step. ``body`` is the offer as JSON, empty where there is none.
+        Raises Unavailable when too many wait already.
         """
         ...
 
@@ -332,8 +334,11 @@ class MirrorCopy(Mirror, Protocol):
 class Receipts(Protocol):
     """Receipts, written behind the ping."""
 
-    def keep(self, receipt: Receipt) -> None:
-        """Queue a receipt for writing; drops the oldest, counted, when the queue is full."""
+    def keep(self, receipt: Receipt, body: bytes = b"") -> None:
+        """Queue a receipt for writing; drops the oldest, counted, when the queue is full.
+
+        ``body`` is its offer as JSON, as it was kept in the fast store.
+        """
         ...
 
     async def get(self, ping_id: PingId) -> Receipt | None:

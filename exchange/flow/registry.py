@@ -89,6 +89,10 @@ class Registry(Protocol):
         """The holder of an API key; None if unknown or revoked."""
         ...
 
+    def known(self, api_key: str) -> Caller | None:
+        """The holder of an API key, where that was looked up a moment ago; no wait."""
+        ...
+
     async def create_account(
         self, role: Role, name: str, *, prepaid: bool, now: datetime
     ) -> tuple[Account, str]:

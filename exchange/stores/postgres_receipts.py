@@ -10,12 +10,15 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from exchange.core.model import PingId
+from exchange.core.auction import Candidate
+from exchange.core.model import Offer, PingId
+from exchange.core.reasons import Reason
 from exchange.flow.faults import Unavailable
 from exchange.flow.ports import Receipt
 from exchange.stores.postgres import Postgres
@@ -30,16 +33,33 @@ PAUSE_S: Final = 0.01
 """Between batches: long enough to gather, short enough that a receipt is there when asked for."""
 
 
+class _Beside(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What a receipt with an offer says beside it: the rest stands in the offer already."""
+
+    max_buyers: int = 1
+    reason: Reason | None = None
+    reasons: dict[str, int] = {}
+    premium: bool = False
+    candidates: tuple[Candidate, ...] = ()
+    timings_us: dict[str, int] = {}
+    offer: Raw | None = None
+
+
+class _Kept(NamedTuple):
+    """A receipt in the queue, and its offer as JSON (empty where there is none)."""
+
+    receipt: Receipt
+    offer: bytes
+
+
 class PostgresReceipts:
     """Queues receipts and writes them from one task."""
 
     def __init__(self, postgres: Postgres, on_error: Callable[[Exception], None]) -> None:
         self._postgres = postgres
         self._on_error = on_error
-        self._waiting: OrderedDict[PingId, Receipt] = OrderedDict()
-        self._writing: dict[PingId, Receipt] = {}
-        self._encode = msgspec.json.Encoder().encode
-        self._decode = msgspec.json.Decoder(Receipt).decode
+        self._waiting: OrderedDict[PingId, _Kept] = OrderedDict()
+        self._writing: dict[PingId, _Kept] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -63,9 +83,9 @@ class PostgresReceipts:
         """How many receipts wait to be written."""
         return len(self._waiting) + len(self._writing)
 
-    def keep(self, receipt: Receipt) -> None:
-        """Queue a receipt for writing."""
-        self._waiting[receipt.ping_id] = receipt
+    def keep(self, receipt: Receipt, body: bytes = b"") -> None:
+        """Queue a receipt for writing; ``body`` is its offer as JSON."""
+        self._waiting[receipt.ping_id] = _Kept(receipt, body)
         if len(self._waiting) > QUEUE_BOUND:
             self._shed()
         self._wake.set()
@@ -75,18 +95,18 @@ class PostgresReceipts:
 
         The offer itself is not lost: it stands in the fast store.
         """
-        ping_id, receipt = self._waiting.popitem(last=False)
+        ping_id, kept = self._waiting.popitem(last=False)
         self.dropped_details += 1
-        if receipt.candidates and len(self._waiting) < 2 * QUEUE_BOUND:
-            self._waiting[ping_id] = replace(receipt, candidates=())
+        if kept.receipt.candidates and len(self._waiting) < 2 * QUEUE_BOUND:
+            self._waiting[ping_id] = _Kept(replace(kept.receipt, candidates=()), kept.offer)
 
     async def get(self, ping_id: PingId) -> Receipt | None:
         """A receipt, queued or written."""
         queued = self._waiting.get(ping_id) or self._writing.get(ping_id)
         if queued is not None:
-            return queued
+            return queued.receipt
         body = await self._postgres.value("receipt", ping_id)
-        return None if body is None else self._decode(body)
+        return None if body is None else read_receipt(body)
 
     async def flush(self) -> None:
         """Wait until everything queued so far is written."""
@@ -104,7 +124,7 @@ class PostgresReceipts:
             if self._stopping:
                 return
 
-    def _take(self) -> list[Receipt]:
+    def _take(self) -> list[_Kept]:
         """The oldest of those waiting, a batch at most."""
         if len(self._waiting) <= BATCH:
             batch = list(self._waiting.values())
@@ -112,15 +132,15 @@ class PostgresReceipts:
             return batch
         return [self._waiting.popitem(last=False)[1] for _ in range(BATCH)]
 
-    async def _write(self, batch: list[Receipt]) -> None:
-        self._writing = {receipt.ping_id: receipt for receipt in batch}
+    async def _write(self, batch: list[_Kept]) -> None:
+        self._writing = {kept.receipt.ping_id: kept for kept in batch}
         try:
             await self._postgres.run(
                 "put_receipts",
-                [receipt.ping_id for receipt in batch],
-                [receipt.seller_id for receipt in batch],
-                [receipt.decided_at for receipt in batch],
-                [self._encode(receipt) for receipt in batch],
+                [kept.receipt.ping_id for kept in batch],
+                [kept.receipt.seller_id for kept in batch],
+                [kept.receipt.decided_at for kept in batch],
+                [write_receipt(kept.receipt, kept.offer) for kept in batch],
             )
         except Exception as error:
             self.failed_batches += 1
@@ -129,10 +149,61 @@ class PostgresReceipts:
                 self.dropped_details += len(batch)
                 self._on_error(error)
                 return
-            for receipt in reversed(batch):
-                self._waiting[receipt.ping_id] = receipt
-                self._waiting.move_to_end(receipt.ping_id, last=False)
+            for kept in reversed(batch):
+                ping_id = kept.receipt.ping_id
+                self._waiting[ping_id] = kept
+                self._waiting.move_to_end(ping_id, last=False)
             self._wake.set()
             await asyncio.sleep(0.5)
         finally:
             self._writing = {}
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Receipt).decode
+_decode_beside: Final = msgspec.json.Decoder(_Beside).decode
+_decode_offer: Final = msgspec.json.Decoder(Offer).decode
+
+
+def write_receipt(receipt: Receipt, offer: bytes) -> bytes:
+    """A receipt as it is stored. With an offer, given as JSON, nothing is written twice."""
+    if not offer:
+        return _encode(receipt)
+    return _encode(
+        _Beside(
+            max_buyers=receipt.max_buyers,
+            reason=receipt.reason,
+            reasons=receipt.reasons,
+            premium=receipt.premium,
+            candidates=receipt.candidates,
+            timings_us=receipt.timings_us,
+            offer=Raw(offer),
+        )
+    )
+
+
+def read_receipt(body: bytes) -> Receipt:
+    """A stored receipt, whole; also one that was written with its offer's facts beside it."""
+    beside = _decode_beside(body)
+    if beside.offer is None:
+        return _decode(body)
+    offer = _decode_offer(beside.offer)
+    return Receipt(
+        ping_id=offer.ping_id,
+        seller_id=offer.seller_id,
+        vertical=offer.vertical,
+        attributes=offer.attributes,
+        status="offer",
+        decided_at=offer.decided_at,
+        max_buyers=beside.max_buyers,
+        min_price_cents=offer.min_price_cents,
+        share=offer.share,
+        legs_cents=offer.legs_cents,
+        expires_at=offer.expires_at,
+        reason=beside.reason,
+        reasons=beside.reasons,
+        premium=beside.premium,
+        candidates=beside.candidates,
+        timings_us=beside.timings_us,
+        offer=offer,
+    )

@@ -73,10 +73,10 @@ class PostgresRegistry:
 
     async def who(self, api_key: str) -> Caller | None:
         """The holder of an API key; None if unknown or revoked."""
+        known = self.known(api_key)
+        if known is not None:
+            return known
         hashed = hash_key(api_key)
-        known = self._known.get(hashed)
-        if known is not None and self._monotonic() - known[0] < KEY_MEMORY_S:
-            return known[1]
         row = await self._postgres.row("who", hashed)
         if row is None:
             self._known.pop(hashed, None)
@@ -87,6 +87,13 @@ class PostgresRegistry:
         if len(self._known) > KNOWN_KEYS:
             self._known.popitem(last=False)
         return caller
+
+    def known(self, api_key: str) -> Caller | None:
+        """The holder of an API key that was looked up within `KEY_MEMORY_S`."""
+        known = self._known.get(hash_key(api_key))
+        if known is None or self._monotonic() - known[0] >= KEY_MEMORY_S:
+            return None
+        return known[1]
 
     async def set_operator_key(self, api_key: str, now: datetime) -> None:
         """Make this the operator's first key; keys issued to operators by name stay valid."""

@@ -6,6 +6,7 @@ Keys: ``offer:{ping}``, and ``seen:{hash}`` with the last sale market-wide (``m`
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from time import perf_counter_ns
@@ -49,7 +50,6 @@ class RedisOffers:
     def __init__(self, redis: Redis, pipe: RedisPipe) -> None:
         self._redis = redis
         self._pipe = pipe
-        self._encode = msgspec.json.Encoder().encode
         self._decode = msgspec.json.Decoder(Offer).decode
         self._script = PipeScript(pipe, "offer.lua")
         self._puts = Batch(self._put_many, most=MOST_AT_ONCE, waiting=MOST_WAITING)
@@ -64,33 +64,33 @@ class RedisOffers:
         """Seconds of this process spent on keeping offers, without the waits for the store."""
         return (self._put_ns + self._pipe.spent.ns) / 1_000_000_000
 
-    async def put(self, offer: Offer, ttl_s: int) -> None:
+    async def put(self, ping_id: PingId, body: bytes, ttl_s: int) -> None:
         """Keep an offer for ``ttl_s`` seconds, whatever was seen of its contact."""
-        await self._puts.ask(([offer_key(offer.ping_id)], [0, ttl_s * 1000, self._encode(offer)]))
+        await self._puts.ask(([offer_key(ping_id)], [0, ttl_s * 1000, body]))
 
-    async def put_unseen(
-        self, ping_id: PingId, contact_keys: Sequence[str], offer: Offer | None, ttl_s: int
-    ) -> bool:
+    def put_unseen(
+        self, ping_id: PingId, contact_keys: Sequence[str], body: bytes, ttl_s: int
+    ) -> asyncio.Future[bool]:
         """Keep an offer, if there is one, unless its contact was ever sold; False if it was."""
         started = perf_counter_ns()
-        body = b"" if offer is None else self._encode(offer)
         keys = [f"offer:{{{ping_id}}}"]
         for contact_key in contact_keys:
             keys.append(f"seen:{{{contact_key}}}")
         asked = self._puts.ask((keys, [len(contact_keys), ttl_s * 1000, body]))
         self.puts += 1
         self._put_ns += perf_counter_ns() - started
-        return not await asked
+        return asked
 
     async def get(self, ping_id: PingId) -> Offer | None:
         """The offer of a ping, expired or not, if it is still held."""
         held = await self._gets.ask(offer_key(ping_id))
         return None if held is None else self._decode(held)
 
-    async def _put_many(self, asks: Sequence[Put]) -> Sequence[int]:
+    async def _put_many(self, asks: Sequence[Put]) -> Sequence[bool]:
         keys = [key for keys, _ in asks for key in keys]
         arguments = [argument for _, given in asks for argument in given]
-        return cast(Sequence[int], await self._script.run(keys, arguments))
+        seen = await self._script.run(keys, arguments)
+        return [not found for found in seen]
 
     async def _get_many(self, keys: Sequence[str]) -> Sequence[bytes | None]:
         return cast(Sequence[bytes | None], await self._pipe.call("MGET", *keys))

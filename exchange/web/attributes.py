@@ -59,6 +59,11 @@ class AttributesReader:
         """Decode attributes. Raises Invalid with the attribute named."""
         decoder = self._loose if is_form else self._strict
         attributes = decode(decoder, bytes(raw), "attributes")
+        self.check(attributes)
+        return attributes
+
+    def check(self, attributes: Struct) -> None:
+        """Look for what a type cannot say: numbers too large, contact data. Raises Invalid."""
         for name in self._unbounded:
             value = getattr(attributes, name)
             if value is not UNSET and abs(value) > LARGEST_INTEGER:
@@ -69,7 +74,6 @@ class AttributesReader:
             refuse_contact_data(
                 {name: text for name, text in found.items() if text is not UNSET}, "attributes"
             )
-        return attributes
 
 
 def refuse_contact_data(texts: Mapping[str, str], prefix: str) -> None:

@@ -32,7 +32,7 @@ async def authenticate(headers: Mapping[str, str], registry: Registry) -> Caller
     header = headers.get("Authorization")
     if header is None:
         raise Unauthenticated("A key is needed: Authorization: Bearer <key>.")
-    key = _read_key(header)
+    key = read_key(header)
     caller = await registry.who(key) if key is not None else None
     if caller is None:
         raise Unauthenticated("This key is not known.")
@@ -40,7 +40,8 @@ async def authenticate(headers: Mapping[str, str], registry: Registry) -> Caller
 
 
 @lru_cache(maxsize=KNOWN_HEADERS)
-def _read_key(header: str) -> str | None:
+def read_key(header: str) -> str | None:
+    """The key in an Authorization header; None where there is none."""
     match = _BEARER.fullmatch(header)
     return match.group(1) if match else None
 

@@ -94,10 +94,7 @@ class Dispatcher:
         ``route`` is the request's, where it is known already and its path has no parameters.
         """
         started = perf_counter()
-        if not self.open:
-            self.idle.clear()
-        self.open += 1
-        self._metrics.in_flight += 1
+        self._enter()
         label = _UNKNOWN if route is None else route.label
         try:
             params = _NONE
@@ -109,14 +106,38 @@ class Dispatcher:
         except Fault as fault:
             said = refuse(fault)
         except Exception as error:
-            said = self._fail(error, label)
+            said = self.fail(error, label)
         finally:
-            self.open -= 1
-            if not self.open:
-                self.idle.set()
-            self._metrics.in_flight -= 1
+            self._leave()
         self._metrics.count_request(label, said.status, perf_counter() - started)
         return said
+
+    def begin(self, label: str) -> None:
+        """A ping is open that is answered elsewhere; `end` or `leave` must follow."""
+        self._enter()
+        self._selling[label] = self._selling.get(label, 0) + 1
+
+    def leave(self, label: str) -> None:
+        """It is not answered elsewhere after all."""
+        self._leave()
+        self._selling[label] -= 1
+
+    def end(self, label: str, status: int, started: float) -> None:
+        """It is answered; ``started`` is when it came, by `perf_counter`."""
+        self.leave(label)
+        self._metrics.count_request(label, status, perf_counter() - started)
+
+    def _enter(self) -> None:
+        if not self.open:
+            self.idle.clear()
+        self.open += 1
+        self._metrics.in_flight += 1
+
+    def _leave(self) -> None:
+        self.open -= 1
+        if not self.open:
+            self.idle.set()
+        self._metrics.in_flight -= 1
 
     def room(self, route: Route) -> Unavailable | None:
         """Why a ping or post is not taken now, if it is not."""
@@ -168,7 +189,7 @@ class Dispatcher:
         finally:
             self._selling[label] -= 1
 
-    def _fail(self, error: Exception, label: str) -> Said:
+    def fail(self, error: Exception, label: str) -> Said:
         """Answer an unexpected failure. The log has its place, never what it was about."""
         incident = str(uuid7())
         self._metrics.count_incident(label)

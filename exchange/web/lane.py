@@ -9,26 +9,20 @@ is unusual is read by the kept library, and answered the same. Source: RFC 9112.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from time import time
 from typing import Final
 
-from msgspec import Struct
-from multidict import CIMultiDict
-
 from exchange.web.dispatch import Dispatcher, Said
-from exchange.web.routes import ROUTES, Route
+from exchange.web.heads import FIRST_LINES, Head, read_head
+from exchange.web.quick import QuickPings
 
-_ROUTES: Final = {
-    f"{route.method} {route.path} HTTP/1.1".encode(): route for route in ROUTES if route.sells
-}
-_LONGEST_START: Final = max(map(len, _ROUTES))
+_STARTS: Final = tuple(FIRST_LINES)
+_LONGEST_START: Final = max(map(len, _STARTS))
 _HEAD_END: Final = b"\r\n\r\n"
-_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\t]*)")
-_LENGTH: Final = re.compile(r"[0-9]{1,8}")
 
 MAX_HEAD_BYTES: Final = 4_096
 """A longer head is aiohttp's to read, or to refuse."""
@@ -42,21 +36,7 @@ HOLD_S: Final = 1.0
 SWEEP_S: Final = 5.0
 """How often idle connections are looked for."""
 
-_CHANGING: Final = frozenset(
-    {"transfer-encoding", "content-encoding", "expect", "upgrade", "trailer", "te"}
-)
-"""Headers that change how a message is read or answered."""
-
-
 _NO_QUERY: Final[Mapping[str, str]] = {}
-
-
-class Head(Struct, frozen=True):
-    """What is known of a request from its head; shared by all requests with the same bytes."""
-
-    route: Route
-    headers: Mapping[str, str]
-    length: int
 
 
 class _Plain:
@@ -76,29 +56,6 @@ class _Plain:
         return self._body
 
 
-def read_head(head: bytes) -> Head | None:
-    """Read a head, its empty line left out; None for one that is not as plain as it must be."""
-    start, *lines = head.split(b"\r\n")
-    route = _ROUTES.get(start)
-    if route is None:
-        return None
-    headers: CIMultiDict[str] = CIMultiDict()
-    for line in lines:
-        match = _HEADER.fullmatch(line)
-        if match is None:
-            return None
-        name, text = match.group(1).decode(), match.group(2).decode().rstrip(" \t")
-        if name in headers or name.lower() in _CHANGING:
-            return None
-        headers[name] = text
-    length = headers.get("Content-Length", "")
-    if "Host" not in headers or not _LENGTH.fullmatch(length):
-        return None
-    if headers.get("Connection", "keep-alive").lower() != "keep-alive":
-        return None
-    return Head(route, headers, int(length))
-
-
 class Lanes:
     """The connections of one server. ``others`` makes the protocol for all that is not plain."""
 
@@ -110,9 +67,10 @@ class Lanes:
         keepalive_s: float,
     ) -> None:
         self.dispatcher = dispatcher
+        self.pings = QuickPings(dispatcher)
         self.others = others
         self.lanes: set[Lane] = set()
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[Said]] = set()
         self._keepalive_s = keepalive_s
         self._heads: dict[bytes, Head] = {}
         self._date_at = 0
@@ -237,7 +195,7 @@ class Lane(asyncio.Protocol):
         if end < 0:
             start = data[:_LONGEST_START]
             if len(data) < MAX_HEAD_BYTES and any(
-                known.startswith(start) or start.startswith(known) for known in _ROUTES
+                known.startswith(start) or start.startswith(known) for known in _STARTS
             ):
                 self._hold(data)
             else:
@@ -261,12 +219,24 @@ class Lane(asyncio.Protocol):
             self._tell(dispatcher.shed(head.route, full))
             return
         self._busy = True
-        task = asyncio.get_running_loop().create_task(self._answer(head, data[begin:stop]))
-        self._lanes.tasks.add(task)
-        task.add_done_callback(self._lanes.tasks.discard)
+        body = data[begin:stop]
+        answer = partial(self._answer, head, body)
+        if head.route.keyed or not self._lanes.pings.take(head, body, self._end, answer):
+            answer()
 
-    async def _answer(self, head: Head, body: bytes) -> None:
-        said = await self._lanes.dispatcher.answer(_Plain(head, body), head.route)
+    def _answer(self, head: Head, body: bytes) -> None:
+        """Answer a request in a task of its own."""
+        answering = self._lanes.dispatcher.answer(_Plain(head, body), head.route)
+        task = asyncio.get_running_loop().create_task(answering)
+        self._lanes.tasks.add(task)
+        task.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[Said]) -> None:
+        self._lanes.tasks.discard(task)
+        if not task.cancelled():
+            self._end(task.result())
+
+    def _end(self, said: Said) -> None:
         self._busy = False
         self._tell(said)
 

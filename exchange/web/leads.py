@@ -7,11 +7,18 @@ from time import perf_counter
 from exchange.core.model import LeadId, PingId
 from exchange.core.reasons import REJECTION_REASONS
 from exchange.flow.faults import Gone, Invalid, NotFound
+from exchange.flow.ports import Receipt
 from exchange.web.calls import Call, Reply
 from exchange.web.market_codec import show_lead, show_rejection
-from exchange.web.ping_codec import answer_ping, read_ping, show_receipt, show_whole_receipt
+from exchange.web.metrics import Metrics
+from exchange.web.ping_codec import (
+    read_ping,
+    show_receipt,
+    show_whole_receipt,
+    write_ping_answer,
+)
 from exchange.web.post_codec import answer_post, read_post
-from exchange.web.wire import JSON, PostAnswer
+from exchange.web.wire import PostAnswer
 from exchange.web.wire_leads import (
     LeadAnswer,
     LeadList,
@@ -29,13 +36,17 @@ async def ping(call: Call) -> Reply:
     asked = read_ping(call, doors.clock.now())
     if timed:
         metrics.time_stage("decode", perf_counter() - started)
-    receipt = await doors.ping(asked)
+    return Reply(count_and_write(metrics, await doors.ping(asked), timed=timed))
+
+
+def count_and_write(metrics: Metrics, receipt: Receipt, *, timed: bool) -> bytes:
+    """Count a decided ping, and write its answer."""
     metrics.count_ping(receipt, timed=timed)
     started = perf_counter()
-    body = JSON.encode(answer_ping(receipt))
+    body = write_ping_answer(receipt)
     if timed:
         metrics.time_stage("encode", perf_counter() - started)
-    return Reply(body)
+    return body
 
 
 async def post(call: Call) -> PostAnswer:

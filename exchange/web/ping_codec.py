@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import unquote
 
+from msgspec import Struct
 from msgspec.structs import fields
 from uuid_utils import uuid7
 
 from exchange.core.auction import Candidate
-from exchange.core.model import Ping, PingId
+from exchange.core.model import Ping, PingId, SellerId
 from exchange.core.money import percent_hundredths
 from exchange.core.reasons import Reason
 from exchange.flow.faults import Invalid
@@ -28,6 +29,7 @@ from exchange.web.calls import Call, WebLimits, decoder_of
 from exchange.web.contacts import key_hashes
 from exchange.web.forms import to_json
 from exchange.web.wire import (
+    JSON,
     ContactHashes,
     LegPrice,
     NoOfferAnswer,
@@ -53,29 +55,45 @@ def read_ping(call: Call, now: datetime) -> Ping:
         attributes = reader.read(body.attributes, is_form=call.is_form)
     except Invalid as fault:
         raise refuse_contact_fields(fault) from None
+    return make_ping(body, body.vertical, attributes, call.seller_id, now, site.limits)
+
+
+def make_ping(
+    body: PingBody,
+    vertical: str,
+    attributes: Struct,
+    seller_id: SellerId,
+    now: datetime,
+    limits: WebLimits,
+) -> Ping:
+    """The ping of a decoded body: its bounds, its times, no contact data. Raises Invalid."""
     if body.source:
-        refuse_contact_data(body.source, "source")
-        refuse_contact_data(dict(zip(body.source, body.source, strict=True)), "source")
+        _check_source(body.source)
     if body.consent:
         _check_consent(body.consent)
-    hashes = key_hashes(_hashes(body.contact_hashes), site.limits.hash_key)
+    hashes = key_hashes(_hashes(body.contact_hashes), limits.hash_key)
     return Ping(
         ping_id=PingId(str(uuid7())),
-        seller_id=call.seller_id,
-        vertical=body.vertical,
+        seller_id=seller_id,
+        vertical=vertical,
         attributes=attributes,
         contact_hashes=hashes,
         contact_keys=tuple(hashes.values()),
-        captured_at=_captured_at(body.captured_at, now, site.limits),
+        captured_at=_captured_at(body.captured_at, now, limits),
         received_at=now,
         source=body.source,
         consent=body.consent,
-        max_buyers=_bounded("max_buyers", body.max_buyers, 1, site.limits.max_buyers),
-        min_price_cents=cents(body.min_price, "min_price"),
+        max_buyers=_bounded("max_buyers", body.max_buyers, 1, limits.max_buyers),
+        min_price_cents=cents(body.min_price, "min_price") if body.min_price else 0,
         cascade=body.cascade,
-        timeout_ms=_timeout_ms(body.timeout_ms, site.limits),
+        timeout_ms=_timeout_ms(body.timeout_ms, limits),
         test=body.test,
     )
+
+
+def _check_source(source: dict[str, str]) -> None:
+    refuse_contact_data(source, "source")
+    refuse_contact_data(dict(zip(source, source, strict=True)), "source")
 
 
 def _check_consent(consent: dict[str, str]) -> None:
@@ -129,6 +147,27 @@ def _bounded(field: str, value: int, least: int, most: int) -> int:
 
 
 # --- answers --------------------------------------------------------------------------------------
+
+
+def write_ping_answer(receipt: Receipt) -> bytes:
+    """Write a decided ping's answer as JSON.
+
+    An offer, the answer that must be quick, is put together from its few parts.
+    """
+    if receipt.status != "offer" or receipt.expires_at is None:
+        return JSON.encode(answer_ping(receipt))
+    ping_id = receipt.ping_id
+    prices = [f"{price // 100}.{price % 100:02d}" for price in receipt.legs_cents]
+    legs = ",".join(
+        [f'{{"leg_id":"{ping_id}-{n}","price":{price}}}' for n, price in enumerate(prices, 1)]
+    )
+    total = sum(receipt.legs_cents)
+    expires_at = JSON.encode(receipt.expires_at).decode()
+    return (
+        f'{{"ping_id":"{ping_id}","status":"offer","price":{total // 100}.{total % 100:02d},'
+        f'"currency":"USD","mode":"{_mode(receipt.share)}","legs":[{legs}],'
+        f'"expires_at":{expires_at}}}'
+    ).encode()
 
 
 def answer_ping(receipt: Receipt) -> PingAnswer:

@@ -1,0 +1,68 @@
+"""An ordinary ping's body, read in one step: no form, no contact data in clear, nothing wrong.
+
+Whatever this does not read, `ping_codec.read_ping` reads, or says what is wrong with it; what both
+read they read alike. Source: rules §3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, Union
+
+import msgspec
+from msgspec import NODEFAULT, Struct
+from msgspec.structs import fields
+
+from exchange.core.model import Ping, SellerId
+from exchange.core.verticals import Vertical
+from exchange.web.attributes import AttributesReader
+from exchange.web.bodies import check_text
+from exchange.web.calls import WebLimits
+from exchange.web.ping_codec import make_ping
+from exchange.web.problems import Malformed
+from exchange.web.wire import PingBody
+
+_VERTICAL: Final = b'"vertical"'
+
+
+class PingReader:
+    """Reads pings of every vertical; each has a type of its own, told apart by its name."""
+
+    def __init__(self, verticals: Mapping[str, Vertical], limits: WebLimits) -> None:
+        self._limits = limits
+        self._readers = {name: AttributesReader(one) for name, one in verticals.items()}
+        types = tuple(_body_of(vertical) for vertical in verticals.values())
+        self._decode = msgspec.json.Decoder(Union[types] if types else msgspec.Raw).decode  # noqa: UP007
+
+    def read(self, body: bytes, seller_id: str, now: datetime) -> Ping:
+        """Read a body. Raises Fault or msgspec's error for any that is not ordinary, without
+        saying well what is wrong with it.
+        """
+        check_text(body, self._limits.max_json_depth)
+        if body.count(_VERTICAL) != 1:
+            raise Malformed("which vertical is not plain")
+        ping: Any = self._decode(body)
+        vertical = ping.__struct_config__.tag
+        self._readers[vertical].check(ping.attributes)
+        return make_ping(ping, vertical, ping.attributes, SellerId(seller_id), now, self._limits)
+
+
+def _body_of(vertical: Vertical) -> type[Struct]:
+    """`PingBody` for one vertical: its name is the tag, its attributes have their own type."""
+    given: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    for field in fields(PingBody):
+        if field.name == "attributes":
+            given.append((field.name, vertical.attributes_type))
+        elif field.name != "vertical":
+            default = field.default if field.default_factory is NODEFAULT else {}
+            given.append((field.name, field.type, default))
+    return msgspec.defstruct(
+        f"{vertical.attributes_type.__name__}Ping",
+        given,
+        tag_field="vertical",
+        tag=vertical.name,
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )

@@ -1,0 +1,126 @@
+"""Pings answered together and without a task for each: those of one moment are read, decided and
+told stage by stage (why: `flow.ping_together`).
+
+Only what is ordinary about a ping is done here. One with anything about it that has to be looked
+up, explained or refused goes the ordinary way (`dispatch`), which begins anew and says what is
+wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Final
+
+from msgspec import MsgspecError
+
+from exchange.core.model import Ping
+from exchange.flow.faults import Fault, Invalid
+from exchange.flow.ports import Receipt
+from exchange.web.dispatch import Dispatcher, Said, refuse
+from exchange.web.heads import Head
+from exchange.web.leads import count_and_write
+from exchange.web.ping_reading import PingReader
+from exchange.web.problems import WireFault
+
+GROUP: Final = 32
+"""Pings taken through the stages together at most: beyond, the first would wait for the last."""
+
+
+class Quick:
+    """One ping on its way. ``tell`` takes its answer, ``leave`` sends it the ordinary way."""
+
+    __slots__ = ("body", "label", "leave", "seller_id", "started", "tell", "timed")
+
+    def __init__(
+        self,
+        label: str,
+        seller_id: str,
+        body: bytes,
+        tell: Callable[[Said], None],
+        leave: Callable[[], None],
+    ) -> None:
+        self.label = label
+        self.seller_id = seller_id
+        self.body = body
+        self.tell = tell
+        self.leave = leave
+        self.started = perf_counter()
+        self.timed = False
+
+
+class QuickPings:
+    """Gathers the pings of a moment, begins them, and tells of them as they are decided."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._doors = dispatcher.site.doors
+        self._metrics = dispatcher.site.metrics
+        self._reader = PingReader(self._doors.market.verticals, dispatcher.site.limits)
+        self._pings = self._doors.pings(self._told)
+        self._waiting: deque[Quick] = deque()
+
+    def take(
+        self, head: Head, body: bytes, tell: Callable[[Said], None], leave: Callable[[], None]
+    ) -> bool:
+        """Answer a ping soon; False, and nothing is done, if this is not the way for it.
+
+        The caller has seen to it that there is room. One of ``tell`` and ``leave`` is called, later
+        in this turn of the loop or in another.
+        """
+        if not head.is_json or head.key is None:
+            return False
+        caller = self._doors.registry.known(head.key)
+        if caller is None or caller.role != "seller" or not caller.active:
+            return False
+        label = head.route.label
+        self._dispatcher.begin(label)
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._begin)
+        self._waiting.append(Quick(label, caller.subject_id, body, tell, leave))
+        return True
+
+    def _begin(self) -> None:
+        """Read a group of those waiting, and begin their auctions."""
+        waiting = self._waiting
+        group = [waiting.popleft() for _ in range(min(GROUP, len(waiting)))]
+        if waiting:
+            asyncio.get_running_loop().call_soon(self._begin)
+        asks: list[tuple[Quick, Ping]] = []
+        now = self._doors.clock.now()
+        for quick in group:
+            if self._metrics.samples():
+                quick.timed = True
+                started = perf_counter()
+            try:
+                asks.append((quick, self._reader.read(quick.body, quick.seller_id, now)))
+            except (Invalid, WireFault, MsgspecError):
+                self._dispatcher.leave(quick.label)
+                quick.leave()
+            except Exception as error:
+                self._tell(quick, self._dispatcher.fail(error, quick.label))
+            if quick.timed:
+                self._metrics.time_stage("decode", perf_counter() - started)
+        self._pings.begin(asks)
+
+    def _told(self, done: Sequence[tuple[Quick, Receipt | Exception]]) -> None:
+        """Answer pings that are decided."""
+        answers = [(quick, self._answer(quick, came)) for quick, came in done]
+        for quick, said in answers:
+            self._tell(quick, said)
+
+    def _answer(self, quick: Quick, came: Receipt | Exception) -> Said:
+        try:
+            if isinstance(came, Exception):
+                raise came
+            return Said(200, count_and_write(self._metrics, came, timed=quick.timed))
+        except Fault as fault:
+            return refuse(fault)
+        except Exception as error:
+            return self._dispatcher.fail(error, quick.label)
+
+    def _tell(self, quick: Quick, said: Said) -> None:
+        self._dispatcher.end(quick.label, said.status, quick.started)
+        quick.tell(said)
