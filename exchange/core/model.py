@@ -175,8 +175,10 @@ class Ping(Struct, frozen=True, kw_only=True, gc=False):
     test: bool = False
 
 
-class Ranked(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class Ranked(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """A company in line for a lead: what its bid was worth at the ping, in cents.
+
+    Written as an array, as every offer has several: new fields go last, with a default.
 
     ``rejected`` over ``assigned`` is the exact overall rate the price was rectified by, and
     ``first_look`` marks the round among qualified companies where the lead is premium. ``token``

@@ -28,8 +28,9 @@ from exchange.flow.ports import (
     Settlement,
     Vault,
 )
+from exchange.stores.offer_bodies import read_offer
 from exchange.stores.postgres import QUERIES, Postgres, Record
-from exchange.stores.postgres_claims import Claims, decode_offer
+from exchange.stores.postgres_claims import Claims
 from exchange.stores.postgres_deliveries import Deliveries, Finish
 from exchange.stores.vault import VaultError
 
@@ -102,7 +103,7 @@ class PostgresBooks:
         ]
 
     def _open_lead(self, row: Record, legs: list[Record], deliveries: list[Record]) -> OpenLead:
-        offer = decode_offer(row["offer"])
+        offer = read_offer(row["offer"])
         turns, waiting = [], []
         for d in deliveries:
             if d["state"] == "open":

@@ -11,14 +11,13 @@ from typing import Any, Final
 
 import msgspec
 
-from exchange.core.model import LeadId, Offer
+from exchange.core.model import LeadId
 from exchange.flow.ports import Claim, Claimed, LeadStatus, Outright, PostResult
 from exchange.stores.postgres import Postgres, Record
 from exchange.stores.postgres_room import CapColumns, caps_of, read_changes
 from exchange.stores.together import Together
 
 encode_offer: Final = msgspec.json.Encoder().encode
-decode_offer: Final = msgspec.json.Decoder(Offer).decode
 encode_answer: Final = msgspec.json.Encoder().encode
 _decode_answer: Final = msgspec.json.Decoder(PostResult).decode
 

@@ -8,8 +8,8 @@ from exchange.core.model import CompanyId, LeadId
 from exchange.core.reasons import Reason
 from exchange.flow.ports import Contact, Sealed, Vault
 from exchange.flow.registry import DeliveredLead
+from exchange.stores.offer_bodies import read_offer
 from exchange.stores.postgres import Postgres, Record
-from exchange.stores.postgres_claims import decode_offer
 from exchange.stores.vault import VaultError
 
 
@@ -39,7 +39,7 @@ class PostgresInbox:
             vertical=row["vertical"],
             status=row["sale_state"] or "sold",
             price_cents=row["charged"],
-            attributes=decode_offer(row["offer"]).attributes,
+            attributes=read_offer(row["offer"]).attributes,
             contact=self._contact(row),
             delivered_at=row["done_at"],
             rejectable_until=row["window_closes_at"],

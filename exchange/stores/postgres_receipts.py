@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import msgspec
@@ -17,10 +18,11 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from exchange.core.auction import Candidate
-from exchange.core.model import Offer, PingId
+from exchange.core.model import PingId, SellerId
 from exchange.core.reasons import Reason
 from exchange.flow.faults import Unavailable
 from exchange.flow.ports import Receipt
+from exchange.stores.offer_bodies import read_offer
 from exchange.stores.postgres import Postgres
 
 QUEUE_BOUND: Final = 20_000
@@ -46,10 +48,12 @@ class _Beside(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
 
 class _Kept(NamedTuple):
-    """A receipt in the queue, and its offer as JSON (empty where there is none)."""
+    """A receipt in the queue, written already: what it was made of can be forgotten."""
 
-    receipt: Receipt
-    offer: bytes
+    ping_id: PingId
+    seller_id: SellerId
+    decided_at: datetime
+    body: bytes
 
 
 class PostgresReceipts:
@@ -85,7 +89,10 @@ class PostgresReceipts:
 
     def keep(self, receipt: Receipt, body: bytes = b"") -> None:
         """Queue a receipt for writing; ``body`` is its offer as JSON."""
-        self._waiting[receipt.ping_id] = _Kept(receipt, body)
+        written = write_receipt(receipt, body)
+        self._waiting[receipt.ping_id] = _Kept(
+            receipt.ping_id, receipt.seller_id, receipt.decided_at, written
+        )
         if len(self._waiting) > QUEUE_BOUND:
             self._shed()
         self._wake.set()
@@ -97,14 +104,17 @@ class PostgresReceipts:
         """
         ping_id, kept = self._waiting.popitem(last=False)
         self.dropped_details += 1
-        if kept.receipt.candidates and len(self._waiting) < 2 * QUEUE_BOUND:
-            self._waiting[ping_id] = _Kept(replace(kept.receipt, candidates=()), kept.offer)
+        receipt = read_receipt(kept.body)
+        if receipt.candidates and len(self._waiting) < 2 * QUEUE_BOUND:
+            stripped = replace(receipt, candidates=())
+            body = b"" if receipt.offer is None else _encode(receipt.offer)
+            self._waiting[ping_id] = kept._replace(body=write_receipt(stripped, body))
 
     async def get(self, ping_id: PingId) -> Receipt | None:
         """A receipt, queued or written."""
         queued = self._waiting.get(ping_id) or self._writing.get(ping_id)
         if queued is not None:
-            return queued.receipt
+            return read_receipt(queued.body)
         body = await self._postgres.value("receipt", ping_id)
         return None if body is None else read_receipt(body)
 
@@ -133,14 +143,14 @@ class PostgresReceipts:
         return [self._waiting.popitem(last=False)[1] for _ in range(BATCH)]
 
     async def _write(self, batch: list[_Kept]) -> None:
-        self._writing = {kept.receipt.ping_id: kept for kept in batch}
+        self._writing = {kept.ping_id: kept for kept in batch}
         try:
             await self._postgres.run(
                 "put_receipts",
-                [kept.receipt.ping_id for kept in batch],
-                [kept.receipt.seller_id for kept in batch],
-                [kept.receipt.decided_at for kept in batch],
-                [write_receipt(kept.receipt, kept.offer) for kept in batch],
+                [kept.ping_id for kept in batch],
+                [kept.seller_id for kept in batch],
+                [kept.decided_at for kept in batch],
+                [kept.body for kept in batch],
             )
         except Exception as error:
             self.failed_batches += 1
@@ -150,9 +160,8 @@ class PostgresReceipts:
                 self._on_error(error)
                 return
             for kept in reversed(batch):
-                ping_id = kept.receipt.ping_id
-                self._waiting[ping_id] = kept
-                self._waiting.move_to_end(ping_id, last=False)
+                self._waiting[kept.ping_id] = kept
+                self._waiting.move_to_end(kept.ping_id, last=False)
             self._wake.set()
             await asyncio.sleep(0.5)
         finally:
@@ -162,7 +171,6 @@ class PostgresReceipts:
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Receipt).decode
 _decode_beside: Final = msgspec.json.Decoder(_Beside).decode
-_decode_offer: Final = msgspec.json.Decoder(Offer).decode
 
 
 def write_receipt(receipt: Receipt, offer: bytes) -> bytes:
@@ -187,7 +195,7 @@ def read_receipt(body: bytes) -> Receipt:
     beside = _decode_beside(body)
     if beside.offer is None:
         return _decode(body)
-    offer = _decode_offer(beside.offer)
+    offer = read_offer(beside.offer)
     return Receipt(
         ping_id=offer.ping_id,
         seller_id=offer.seller_id,

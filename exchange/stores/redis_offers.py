@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from time import perf_counter_ns
 from typing import Final, cast
 
-import msgspec
 from redis.asyncio import Redis
 
 from exchange.core.model import CompanyId, Offer, PingId, SellerId
 from exchange.core.screen import SeenContact
 from exchange.stores.batching import Batch
+from exchange.stores.offer_bodies import read_offer
 from exchange.stores.redis_client import away_as_unavailable
 from exchange.stores.redis_pipe import PipeScript, RedisPipe
 
@@ -50,7 +50,6 @@ class RedisOffers:
     def __init__(self, redis: Redis, pipe: RedisPipe) -> None:
         self._redis = redis
         self._pipe = pipe
-        self._decode = msgspec.json.Decoder(Offer).decode
         self._script = PipeScript(pipe, "offer.lua")
         self._puts = Batch(self._put_many, most=MOST_AT_ONCE, waiting=MOST_WAITING)
         self.puts = 0
@@ -84,7 +83,7 @@ class RedisOffers:
     async def get(self, ping_id: PingId) -> Offer | None:
         """The offer of a ping, expired or not, if it is still held."""
         held = await self._gets.ask(offer_key(ping_id))
-        return None if held is None else self._decode(held)
+        return None if held is None else read_offer(held)
 
     async def _put_many(self, asks: Sequence[Put]) -> Sequence[bool]:
         keys = [key for keys, _ in asks for key in keys]
