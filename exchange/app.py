@@ -36,7 +36,7 @@ from exchange.flow.bidding import BidderState
 from exchange.flow.faults import Unavailable
 from exchange.flow.follow import Following
 from exchange.flow.ping import Pinging, PingTerms, tell_line
-from exchange.flow.ping_together import PingingTogether, Told
+from exchange.flow.ping_together import PingGroups, PingingTogether, Told
 from exchange.flow.ports import Answer, Clock, Parcel, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.post import Posting
 from exchange.flow.reject import Rejecting
@@ -288,7 +288,7 @@ class Exchange:
         """Hold the auction for a ping."""
         return await self.pinging.ping(ping)
 
-    def pings(self, told: Told[T]) -> PingingTogether[T]:
+    def ping_groups(self, told: Told[T]) -> PingGroups[T]:
         """A way to hold the auctions of many pings together; ``told`` hears of each."""
         return PingingTogether(self.pinging, told)
 

@@ -8,7 +8,7 @@ from exchange.core.market import Market
 from exchange.core.model import CampaignId, CompanyId, LeadId, Ping, PingId
 from exchange.core.standing import Standing
 from exchange.flow.bidding import BidderState
-from exchange.flow.ping_together import PingingTogether, Told
+from exchange.flow.ping_together import PingGroups, Told
 from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.registry import Inbox, Registry
 
@@ -47,7 +47,7 @@ class Doors(Protocol):
         """Hold the auction for a ping; the receipt says offer, no_offer or refused."""
         ...
 
-    def pings(self, told: Told[T]) -> PingingTogether[T]:
+    def ping_groups(self, told: Told[T]) -> PingGroups[T]:
         """A way to hold the auctions of many pings together; ``told`` hears of each."""
         ...
 

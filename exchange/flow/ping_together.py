@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from exchange.core.model import Ping
 from exchange.flow.faults import Unavailable
@@ -18,9 +18,18 @@ from exchange.flow.ping import Decided, Opened, Pinging
 from exchange.flow.ports import Receipt
 
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
 
 Told = Callable[[Sequence[tuple[T, Receipt | Exception]]], None]
 """Told pings by their callers' tokens: the receipt of each, or the fault that kept it from one."""
+
+
+class PingGroups(Protocol[T_contra]):
+    """Takes groups of pings, each under a token of its caller's."""
+
+    def begin(self, asks: Iterable[tuple[T_contra, Ping]]) -> None:
+        """Begin pings. Who was to be told of them hears of every one, in this turn or a later."""
+        ...
 
 
 class PingingTogether(Generic[T]):

@@ -44,7 +44,7 @@ class _Beside(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     premium: bool = False
     candidates: tuple[Candidate, ...] = ()
     timings_us: dict[str, int] = {}
-    offer: Raw | None = None
+    offer: Raw = Raw()
 
 
 class _Kept(NamedTuple):
@@ -193,7 +193,7 @@ def write_receipt(receipt: Receipt, offer: bytes) -> bytes:
 def read_receipt(body: bytes) -> Receipt:
     """A stored receipt, whole; also one that was written with its offer's facts beside it."""
     beside = _decode_beside(body)
-    if beside.offer is None:
+    if not bytes(beside.offer):
         return _decode(body)
     offer = read_offer(beside.offer)
     return Receipt(

@@ -70,7 +70,7 @@ class Lanes:
         self.pings = QuickPings(dispatcher)
         self.others = others
         self.lanes: set[Lane] = set()
-        self.tasks: set[asyncio.Task[Said]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
         self._keepalive_s = keepalive_s
         self._heads: dict[bytes, Head] = {}
         self._date_at = 0
@@ -220,21 +220,19 @@ class Lane(asyncio.Protocol):
             return
         self._busy = True
         body = data[begin:stop]
-        answer = partial(self._answer, head, body)
-        if head.route.keyed or not self._lanes.pings.take(head, body, self._end, answer):
-            answer()
+        leave = partial(self._start, head, body)
+        if head.route.keyed or not self._lanes.pings.take(head, body, self._end, leave):
+            leave()
 
-    def _answer(self, head: Head, body: bytes) -> None:
+    def _start(self, head: Head, body: bytes) -> None:
         """Answer a request in a task of its own."""
-        answering = self._lanes.dispatcher.answer(_Plain(head, body), head.route)
-        task = asyncio.get_running_loop().create_task(answering)
+        task = asyncio.get_running_loop().create_task(self._answer(head, body))
         self._lanes.tasks.add(task)
-        task.add_done_callback(self._answered)
+        task.add_done_callback(self._lanes.tasks.discard)
 
-    def _answered(self, task: asyncio.Task[Said]) -> None:
-        self._lanes.tasks.discard(task)
-        if not task.cancelled():
-            self._end(task.result())
+    async def _answer(self, head: Head, body: bytes) -> None:
+        # Told by the task itself: once it is over, the server may close what is open.
+        self._end(await self._lanes.dispatcher.answer(_Plain(head, body), head.route))
 
     def _end(self, said: Said) -> None:
         self._busy = False

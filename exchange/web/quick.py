@@ -59,7 +59,7 @@ class QuickPings:
         self._doors = dispatcher.site.doors
         self._metrics = dispatcher.site.metrics
         self._reader = PingReader(self._doors.market.verticals, dispatcher.site.limits)
-        self._pings = self._doors.pings(self._told)
+        self._pings = self._doors.ping_groups(self._told)
         self._waiting: deque[Quick] = deque()
 
     def take(

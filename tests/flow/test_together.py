@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -264,7 +265,8 @@ async def test_a_post_the_books_cannot_take_fails_alone(desk: Desk) -> None:
     receipt = await desk.ping(seller)
     assert receipt.offer is not None
     nobody, ping_id = SellerId("nobody"), PingId(str(uuid7()))
-    await desk.exchange.offers.put(replace(receipt.offer, ping_id=ping_id, seller_id=nobody), 60)
+    orphan = replace(receipt.offer, ping_id=ping_id, seller_id=nobody)
+    await desk.exchange.offers.put(ping_id, msgspec.json.encode(orphan), 60)
     poisoned = replace(desk.post_request(receipt), ping_id=ping_id, seller_id=nobody)
     answers = await post_at_once([*requests[:6], poisoned, *requests[6:]], desk)
     assert isinstance(answers.pop(6), asyncpg.ForeignKeyViolationError)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -27,6 +28,7 @@ from exchange.core.standing import Bucket, Standing, Window, weigh
 from exchange.core.verticals import AttributeSpec, VerticalSpec, compile_vertical
 from exchange.flow.bidding import BidderState
 from exchange.flow.faults import Conflict, NotFound, because
+from exchange.flow.ping_together import PingGroups, Told
 from exchange.flow.ports import (
     Clock,
     Contact,
@@ -46,6 +48,8 @@ from exchange.flow.registry import (
     Registry,
     Reset,
 )
+
+T = TypeVar("T")
 
 NOW = datetime(2026, 11, 21, 22, 40, tzinfo=UTC)
 TODAY = NOW.date()
@@ -118,6 +122,9 @@ class MemoryRegistry:
         return account
 
     async def who(self, api_key: str) -> Caller | None:
+        return KEYS.get(api_key)
+
+    def known(self, api_key: str) -> Caller | None:
         return KEYS.get(api_key)
 
     async def create_account(
@@ -257,6 +264,28 @@ class MemoryInbox:
         return next((lead for lead in found if lead.lead_id == lead_id), None)
 
 
+class MemoryGroups(Generic[T]):
+    """Holds the auctions of a group one by one."""
+
+    def __init__(self, doors: MemoryDoors, told: Told[T]) -> None:
+        self._doors = doors
+        self._told = told
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, asks: Iterable[tuple[T, Ping]]) -> None:
+        for token, ping in asks:
+            task = asyncio.create_task(self._ping(token, ping))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _ping(self, token: T, ping: Ping) -> None:
+        try:
+            came: Receipt | Exception = await self._doors.ping(ping)
+        except Exception as error:
+            came = error
+        self._told([(token, came)])
+
+
 class MemoryDoors:
     """Answers every ping with an offer of 38.89 and every post with a sale, and remembers both.
 
@@ -286,6 +315,9 @@ class MemoryDoors:
         receipt = self._decide(ping)
         self.receipts[ping.ping_id] = receipt
         return receipt
+
+    def ping_groups(self, told: Told[T]) -> PingGroups[T]:
+        return MemoryGroups(self, told)
 
     def _decide(self, ping: Ping) -> Receipt:
         offered = bool(self.legs_cents) and self.refusal is None

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exchange.web.lane import read_head
+from exchange.web.heads import read_head
 from tests.web.bodies import PING
 from tests.web.conftest import Wire
 
