@@ -132,7 +132,11 @@ class Desk:
         assert saved is not None
         return campaign.campaign_id
 
-    async def ping(
+    async def ping(self, seller_id: SellerId, **options: Any) -> Receipt:
+        """Ping a lead; ``options`` are those of `lead`."""
+        return await self.exchange.ping(self.lead(seller_id, **options))
+
+    def lead(
         self,
         seller_id: SellerId,
         *,
@@ -143,23 +147,21 @@ class Desk:
         contact_keys: tuple[str, ...] = (),
         contact_hashes: dict[str, str] | None = None,
         **attributes: Any,
-    ) -> Receipt:
+    ) -> Ping:
         vertical = self.exchange.market.verticals["solar"]
-        return await self.exchange.ping(
-            Ping(
-                ping_id=PingId(str(uuid7())),
-                seller_id=seller_id,
-                vertical="solar",
-                attributes=msgspec.convert(ATTRIBUTES | attributes, vertical.attributes_type),
-                contact_keys=contact_keys,
-                contact_hashes=contact_hashes or {},
-                captured_at=self.clock.now(),
-                received_at=self.clock.now(),
-                max_buyers=max_buyers,
-                min_price_cents=min_price,
-                cascade=cascade,
-                test=test,
-            )
+        return Ping(
+            ping_id=PingId(str(uuid7())),
+            seller_id=seller_id,
+            vertical="solar",
+            attributes=msgspec.convert(ATTRIBUTES | attributes, vertical.attributes_type),
+            contact_keys=contact_keys,
+            contact_hashes=contact_hashes or {},
+            captured_at=self.clock.now(),
+            received_at=self.clock.now(),
+            max_buyers=max_buyers,
+            min_price_cents=min_price,
+            cascade=cascade,
+            test=test,
         )
 
     def post_request(

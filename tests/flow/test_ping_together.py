@@ -1,0 +1,102 @@
+"""Pings that go through their stages together come to what each would have come to alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from exchange.core.model import Ping
+from exchange.core.reasons import Reason
+from exchange.flow.faults import Unavailable
+from exchange.flow.ports import Receipt
+from tests.flow.market import Desk
+
+Came = Receipt | Exception
+
+
+async def together(desk: Desk, pings: Sequence[Ping]) -> list[Came]:
+    """What a group of pings came to, in their order."""
+    loop = asyncio.get_running_loop()
+    answers: list[asyncio.Future[Came]] = [loop.create_future() for _ in pings]
+
+    def told(done: Sequence[tuple[int, Came]]) -> None:
+        for number, came in done:
+            answers[number].set_result(came)
+
+    desk.exchange.ping_groups(told).begin(enumerate(pings))
+    async with asyncio.timeout(10):
+        return list(await asyncio.gather(*answers))
+
+
+def receipts(came: list[Came]) -> list[Receipt]:
+    assert all(isinstance(one, Receipt) for one in came), came
+    return [one for one in came if isinstance(one, Receipt)]
+
+
+async def test_each_ping_of_a_group_gets_the_offer_it_would_get_alone(desk: Desk) -> None:
+    seller = await desk.seller()
+    for cents in (60_00, 45_00, 30_00):
+        await desk.campaign(await desk.company(), cents, shared={2: cents * 2 // 3})
+    options: list[dict[str, Any]] = [
+        {"max_buyers": 1 + number % 3, "min_price": 1_000 * (number % 5), "zip": f"94{number:03d}"}
+        for number in range(80)
+    ]
+    alone = [await desk.ping(seller, **option) for option in options]
+    found = receipts(await together(desk, [desk.lead(seller, **option) for option in options]))
+    assert [one.legs_cents for one in found] == [one.legs_cents for one in alone]
+    assert [one.reasons for one in found] == [one.reasons for one in alone]
+    offer = found[0].offer
+    assert offer is not None
+    assert (await desk.exchange.offers.get(offer.ping_id)) is not None
+
+
+async def test_a_sold_contact_is_refused_in_a_group_and_the_others_are_not(desk: Desk) -> None:
+    seller, company = await desk.seller(), await desk.company()
+    await desk.campaign(company, 60_00)
+    sold = await desk.ping(seller, contact_keys=("key-of-ada",))
+    await desk.exchange.post(desk.post_request(sold, contact_keys=("key-of-ada",)))
+    pings = [
+        desk.lead(seller, contact_keys=("key-of-ada",) if number == 3 else (f"key-{number}",))
+        for number in range(6)
+    ]
+    found = receipts(await together(desk, pings))
+    assert [one.status for one in found] == ["offer"] * 3 + ["refused"] + ["offer"] * 2
+    assert found[3].reason is Reason.DUPLICATE
+
+
+async def test_what_goes_wrong_with_one_ping_of_a_group_is_only_its_own(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seller = await desk.seller()
+    await desk.campaign(await desk.company(), 60_00)
+    pings = [desk.lead(seller) for _ in range(5)]
+    decide = desk.exchange.pinging.decide
+
+    def fail_on_the_third(opened, *more):  # type: ignore[no-untyped-def]
+        if opened.ping is pings[2]:
+            raise RuntimeError("the third")
+        return decide(opened, *more)
+
+    monkeypatch.setattr(desk.exchange.pinging, "decide", fail_on_the_third)
+    came = await together(desk, pings)
+    assert isinstance(came[2], RuntimeError)
+    assert [one.status for one in receipts(came[:2] + came[3:])] == ["offer"] * 4
+
+
+async def test_pings_of_a_group_are_unavailable_when_the_fast_store_is_away(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seller = await desk.seller()
+    await desk.campaign(await desk.company(), 60_00)
+
+    def away(*_: object) -> asyncio.Future[bool]:
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        future.set_exception(Unavailable("the fast store is away"))
+        return future
+
+    monkeypatch.setattr(desk.exchange.offers, "put_unseen", away)
+    came = await together(desk, [desk.lead(seller) for _ in range(3)])
+    assert [type(one) for one in came] == [Unavailable] * 3

@@ -1,0 +1,111 @@
+"""The quick way reads a ping as the ordinary way does, or leaves it to that; it writes the same."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
+from msgspec.structs import replace
+
+from exchange.core.model import Ping, PingId, SellerId
+from exchange.flow.faults import Fault
+from exchange.flow.ports import Receipt
+from exchange.flow.registry import Caller
+from exchange.web.calls import Call, Site, WebLimits
+from exchange.web.metrics import Metrics
+from exchange.web.ping_codec import answer_ping, read_ping, write_ping_answer
+from exchange.web.ping_reading import PingReader
+from exchange.web.wire import JSON
+from tests.web.bodies import PING
+from tests.web.doubles import NOW, MemoryDoors
+
+LIMITS = WebLimits(hash_key=b"k" * 32)
+DOORS = MemoryDoors()
+SITE = Site(DOORS, LIMITS, Metrics(), calls=(), build_document=lambda: b"")
+READER = PingReader(DOORS.market.verticals, LIMITS)
+SELLER = "seller-1"
+
+
+def ordinary(body: bytes) -> Ping:
+    caller = Caller(role="seller", subject_id=SELLER)
+    return read_ping(Call(SITE, caller, {}, {}, {}, body, False), NOW)
+
+
+def quick(body: bytes) -> Ping | None:
+    try:
+        return READER.read(body, SELLER, NOW)
+    except (Fault, msgspec.MsgspecError):
+        return None
+
+
+def same(one: Ping, other: Ping) -> bool:
+    return replace(one, ping_id=PingId("")) == replace(other, ping_id=PingId(""))
+
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-5, 1_000),
+    st.floats(0, 900, allow_nan=False),
+    st.sampled_from(["CA", "94107", "tile", "12.00", "call +1 415 555 0100", "a@b.test", ""]),
+)
+changes = st.dictionaries(
+    st.sampled_from([*PING, "extra", "phone", "attributes.roof", "attributes.remarks"]),
+    st.one_of(scalars, st.dictionaries(st.sampled_from(["sub_id", "zip", "phone"]), scalars)),
+    max_size=3,
+)
+
+
+@given(changes=changes, dropped=st.sets(st.sampled_from(list(PING)), max_size=2))
+def test_what_the_quick_way_reads_the_ordinary_way_reads_the_same(
+    changes: dict[str, Any], dropped: set[str]
+) -> None:
+    body = json.loads(json.dumps(PING))
+    for name, value in changes.items():
+        head, _, tail = name.partition(".")
+        if tail:
+            body["attributes"][tail] = value
+        else:
+            body[head] = value
+    for name in dropped:
+        body.pop(name, None)
+    raw = json.dumps(body).encode()
+    read = quick(raw)
+    if read is not None:
+        assert same(read, ordinary(raw))
+
+
+def test_a_ping_as_sellers_send_it_goes_the_quick_way() -> None:
+    raw = json.dumps(PING).encode()
+    read = quick(raw)
+    assert read is not None and same(read, ordinary(raw))
+    assert read.seller_id == SellerId(SELLER)
+
+
+def test_a_ping_that_names_its_vertical_twice_is_left_to_the_ordinary_way() -> None:
+    raw = json.dumps(PING).encode()
+    assert quick(raw[:-1] + b', "vertical": "roofing"}') is None
+
+
+@given(
+    legs=st.lists(st.integers(0, 10**9), min_size=1, max_size=5),
+    late_us=st.integers(0, 10**9),
+)
+def test_an_offer_is_written_as_its_answer_says(legs: list[int], late_us: int) -> None:
+    receipt = Receipt(
+        ping_id=PingId("01a200a6-e884-74bf-be17-4c1ffc3ef422"),
+        seller_id=SellerId(SELLER),
+        vertical="solar",
+        attributes=Raw(b"{}"),
+        status="offer",
+        decided_at=NOW,
+        share=len(legs),
+        legs_cents=tuple(legs),
+        expires_at=NOW + timedelta(microseconds=late_us),
+    )
+    assert write_ping_answer(receipt) == JSON.encode(answer_ping(receipt))
