@@ -123,23 +123,27 @@ class Pinging:
     async def ping(self, ping: Ping) -> Receipt:
         """Hold the auction for a ping; gives its receipt, which says what to answer."""
         opened = self.open(ping)
-        return opened if isinstance(opened, Receipt) else await self.go_on(opened)
-
-    async def go_on(self, opened: Opened) -> Receipt:
-        """The rest of a ping: bidders asked where any may bid, the auction, its offer kept."""
+        if isinstance(opened, Receipt):
+            return opened
         heard = NOTHING_HEARD
-        if self._asking is not None and self.must_ask(opened):
-            ping, index = opened.ping, self._market.indexes[opened.ping.vertical]
-            opened.lap.begin()
-            heard = await self._asking.ask(ping, opened.attributes, index, opened.gated)
-            now = self._clock.now()
-            opened = Opened(ping, opened.attributes, now, index.gate(ping, now), opened.lap)
-            opened.lap.note("ask")
+        if self.must_ask(opened):
+            opened, heard = await self.ask(opened)
         decided = self.decide(opened, heard)
         asked = self.keep(decided)
         if asked is None or await asked:
             return self.close(decided)
         return await self.decide_again(decided)
+
+    async def ask(self, opened: Opened) -> tuple[Opened, Hearing]:
+        """Ask companies' own bidders; gives what they said, and who may bid by now."""
+        assert self._asking is not None
+        ping, index = opened.ping, self._market.indexes[opened.ping.vertical]
+        opened.lap.begin()
+        heard = await self._asking.ask(ping, opened.attributes, index, opened.gated)
+        now = self._clock.now()
+        opened = Opened(ping, opened.attributes, now, index.gate(ping, now), opened.lap)
+        opened.lap.note("ask")
+        return opened, heard
 
     def must_ask(self, opened: Opened) -> bool:
         """Whether companies' own bidders may bid on a ping."""

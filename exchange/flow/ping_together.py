@@ -12,12 +12,15 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
+from exchange.core.auction import NOTHING_HEARD
 from exchange.core.model import Ping
+from exchange.core.remote import Hearing
 from exchange.flow.faults import Unavailable
 from exchange.flow.ping import Decided, Opened, Pinging
 from exchange.flow.ports import Receipt
 
 T = TypeVar("T")
+R = TypeVar("R")
 T_contra = TypeVar("T_contra", contravariant=True)
 
 Told = Callable[[Sequence[tuple[T, Receipt | Exception]]], None]
@@ -38,35 +41,15 @@ class PingingTogether(Generic[T]):
     def __init__(self, pinging: Pinging, told: Told[T]) -> None:
         self._pinging = pinging
         self._told = told
-        self._done: list[tuple[T, Receipt | Exception]] = []
+        self._ready: list[tuple[T, Opened, Hearing]] = []
         self._answered: list[tuple[T, Decided, asyncio.Future[bool]]] = []
+        self._done: list[tuple[T, Receipt | Exception]] = []
         self._scheduled = False
-        self._tasks: set[asyncio.Task[Receipt]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     def begin(self, asks: Iterable[tuple[T, Ping]]) -> None:
         """Begin pings, each under a token of its caller's; ``told`` hears of every one."""
-        opened = self._open(asks)
-        decided: list[tuple[T, Decided]] = []
         pinging = self._pinging
-        for token, one in opened:
-            try:
-                decided.append((token, pinging.decide(one)))
-            except Exception as error:
-                self._end(token, error)
-        for token, made in decided:
-            try:
-                asked = pinging.keep(made)
-                if asked is None:
-                    self._end(token, pinging.close(made))
-                else:
-                    asked.add_done_callback(partial(self._kept, token, made))
-            except Exception as error:
-                self._end(token, error)
-
-    def _open(self, asks: Iterable[tuple[T, Ping]]) -> list[tuple[T, Opened]]:
-        """Screen pings; those refused are done, those for bidders go on by themselves."""
-        pinging = self._pinging
-        taken: list[tuple[T, Opened]] = []
         for token, ping in asks:
             try:
                 opened = pinging.open(ping)
@@ -76,10 +59,41 @@ class PingingTogether(Generic[T]):
             if isinstance(opened, Receipt):
                 self._end(token, opened)
             elif pinging.must_ask(opened):
-                self._run(token, pinging.go_on(opened))
+                self._run(pinging.ask(opened), partial(self._heard, token))
             else:
-                taken.append((token, opened))
-        return taken
+                self._ready.append((token, opened, NOTHING_HEARD))
+        self._decide()
+
+    def _decide(self) -> None:
+        """Hold the auctions of all that are ready, and then ask the fast store for all of them."""
+        ready, self._ready = self._ready, []
+        pinging = self._pinging
+        decided: list[tuple[T, Decided]] = []
+        for token, opened, heard in ready:
+            try:
+                decided.append((token, pinging.decide(opened, heard)))
+            except Exception as error:
+                self._end(token, error)
+        for token, one in decided:
+            try:
+                asked = pinging.keep(one)
+                if asked is None:
+                    self._end(token, pinging.close(one))
+                else:
+                    asked.add_done_callback(partial(self._kept, token, one))
+            except Exception as error:
+                self._end(token, error)
+
+    def _heard(self, token: T, task: asyncio.Task[tuple[Opened, Hearing]]) -> None:
+        """A ping's bidders have answered; others' whose have too are decided in this turn."""
+        self._tasks.discard(task)
+        try:
+            opened, heard = task.result()
+        except (Exception, asyncio.CancelledError) as error:
+            self._end(token, _fault_of(error))
+            return
+        self._ready.append((token, opened, heard))
+        self._schedule()
 
     def _kept(self, token: T, decided: Decided, asked: asyncio.Future[bool]) -> None:
         """The fast store has answered; others of its call are told of in this turn too."""
@@ -93,10 +107,13 @@ class PingingTogether(Generic[T]):
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._tell)
+            asyncio.get_running_loop().call_soon(self._turn)
 
-    def _tell(self) -> None:
+    def _turn(self) -> None:
+        """Go on with all that can: auctions, receipts, answers."""
         self._scheduled = False
+        if self._ready:
+            self._decide()
         answered, self._answered = self._answered, []
         pinging = self._pinging
         for token, decided, asked in answered:
@@ -104,27 +121,30 @@ class PingingTogether(Generic[T]):
                 if asked.result():
                     self._done.append((token, pinging.close(decided)))
                 else:
-                    self._run(token, pinging.decide_again(decided))
-            except asyncio.CancelledError:
-                self._done.append((token, Unavailable("the fast store was closed")))
-            except Exception as error:
-                self._done.append((token, error))
+                    self._run(pinging.decide_again(decided), partial(self._decided, token))
+            except (Exception, asyncio.CancelledError) as error:
+                self._done.append((token, _fault_of(error)))
         done, self._done = self._done, []
         if done:
             self._told(done)
 
-    def _run(self, token: T, going_on: Coroutine[None, None, Receipt]) -> None:
+    def _decided(self, token: T, task: asyncio.Task[Receipt]) -> None:
+        """A ping whose contact was sold before is decided for good."""
+        self._tasks.discard(task)
+        try:
+            self._end(token, task.result())
+        except (Exception, asyncio.CancelledError) as error:
+            self._end(token, _fault_of(error))
+
+    def _run(
+        self, going_on: Coroutine[None, None, R], ended: Callable[[asyncio.Task[R]], None]
+    ) -> None:
         """What has to wait for more than the fast store has a task."""
         task = asyncio.get_running_loop().create_task(going_on)
         self._tasks.add(task)
-        task.add_done_callback(partial(self._ran, token))
+        task.add_done_callback(ended)
 
-    def _ran(self, token: T, task: asyncio.Task[Receipt]) -> None:
-        self._tasks.discard(task)
-        try:
-            came: Receipt | Exception = task.result()
-        except asyncio.CancelledError:
-            came = Unavailable("this worker is stopping; try again")
-        except Exception as error:
-            came = error
-        self._end(token, came)
+
+def _fault_of(error: BaseException) -> Exception:
+    """What a ping's caller is told; work that is cancelled is cancelled because we stop."""
+    return error if isinstance(error, Exception) else Unavailable("this worker is stopping")
