@@ -58,6 +58,7 @@ class _Lead(Struct, frozen=True, kw_only=True):
     contact: Contact
     test: bool
     token: str | msgspec.UnsetType = msgspec.UNSET
+    consent: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
 _write = msgspec.json.Encoder().encode
@@ -246,5 +247,6 @@ def encode_parcel(parcel: Parcel) -> bytes:
             contact=parcel.contact,
             test=parcel.test,
             token=msgspec.UNSET if parcel.token is None else parcel.token,
+            consent=parcel.consent or msgspec.UNSET,
         )
     )

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import unquote
 
+from msgspec import UNSET
 from msgspec.structs import fields
 from uuid_utils import uuid7
 
@@ -27,6 +28,7 @@ from exchange.web.bodies import check_text, decode
 from exchange.web.calls import Call, WebLimits, decoder_of
 from exchange.web.contacts import key_hashes
 from exchange.web.forms import to_json
+from exchange.web.quality_codec import show_quality, show_refused_quality
 from exchange.web.wire import (
     ContactHashes,
     LegPrice,
@@ -140,16 +142,20 @@ def answer_ping(receipt: Receipt) -> PingAnswer:
             mode=_mode(receipt.share),
             legs=_legs(receipt),
             expires_at=receipt.expires_at,
+            test=receipt.test or UNSET,
         )
     if receipt.status == "refused":
         return RefusedAnswer(
             ping_id=receipt.ping_id,
             reason=give_reason(receipt.reason or Reason.BLOCKED, with_category=True),
+            quality=show_refused_quality(receipt) or UNSET,
+            test=receipt.test or UNSET,
         )
     return NoOfferAnswer(
         ping_id=receipt.ping_id,
         reason=give_reason(receipt.reason or Reason.NO_BID),
         reasons=receipt.reasons,
+        test=receipt.test or UNSET,
     )
 
 
@@ -180,14 +186,17 @@ def show_receipt(receipt: Receipt) -> SellerReceipt:
         else None,
         reasons=receipt.reasons,
         timings_us=receipt.timings_us,
+        test=receipt.test,
+        quality=show_refused_quality(receipt),
     )
 
 
 def show_whole_receipt(receipt: Receipt) -> WholeReceipt:
     """Write a receipt whole, for an operator."""
     seen = show_receipt(receipt)
+    shown = {name: getattr(seen, name) for name in seen.__struct_fields__}
     return WholeReceipt(
-        **{name: getattr(seen, name) for name in seen.__struct_fields__},
+        **shown | {"quality": show_quality(receipt)},
         seller_id=receipt.seller_id,
         vertical=receipt.vertical,
         attributes=receipt.attributes,

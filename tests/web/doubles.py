@@ -43,6 +43,7 @@ from exchange.flow.registry import (
     CampaignRecord,
     DeliveredLead,
     Inbox,
+    PostedOffer,
     Registry,
     Reset,
 )
@@ -246,7 +247,10 @@ def lead_of(number: int) -> DeliveredLead:
 
 
 class MemoryInbox:
-    """Five leads of company-1."""
+    """Five leads of company-1; ``posts`` are leads by their pings."""
+
+    def __init__(self) -> None:
+        self.posts: dict[PingId, PostedOffer] = {}
 
     async def leads(self, company_id: CompanyId, after: str, limit: int) -> list[DeliveredLead]:
         found = [lead_of(n) for n in range(1, 6)] if company_id == "company-1" else []
@@ -255,6 +259,9 @@ class MemoryInbox:
     async def lead(self, company_id: CompanyId, lead_id: LeadId) -> DeliveredLead | None:
         found = await self.leads(company_id, "", 10)
         return next((lead for lead in found if lead.lead_id == lead_id), None)
+
+    async def posted(self, ping_id: PingId) -> PostedOffer | None:
+        return self.posts.get(ping_id)
 
 
 class MemoryDoors:
@@ -268,7 +275,8 @@ class MemoryDoors:
         self.market = Market([SOLAR, ROOFING], Policy(), TODAY)
         self.accounts = MemoryRegistry()
         self.registry: Registry = self.accounts
-        self.inbox: Inbox = MemoryInbox()
+        self.kept_leads = MemoryInbox()
+        self.inbox: Inbox = self.kept_leads
         self.pings: list[Ping] = []
         self.posts: list[PostRequest] = []
         self.receipts: dict[str, Receipt] = {}
