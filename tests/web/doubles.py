@@ -22,6 +22,7 @@ from exchange.core.model import (
     PingId,
     Policy,
 )
+from exchange.core.quality.flaws import Flaw, score_of
 from exchange.core.reasons import Reason
 from exchange.core.standing import Bucket, Standing, Window, weigh
 from exchange.core.verticals import AttributeSpec, VerticalSpec, compile_vertical
@@ -282,6 +283,7 @@ class MemoryDoors:
         self.receipts: dict[str, Receipt] = {}
         self.legs_cents: tuple[int, ...] = (3_889,)
         self.refusal: Reason | None = None
+        self.flaws: tuple[Flaw, ...] = ()
         self.fault: Exception | None = None
         self.waiting_for: list[str] = []
         self.asking = 0
@@ -313,6 +315,9 @@ class MemoryDoors:
             reason=self.refusal or (None if offered else Reason.NO_BID),
             reasons={"filter": 41, "schedule": 2, "outbid": 1},
             timings_us={"screen": 12, "auction": 80},
+            test=ping.test,
+            quality_score=score_of(self.flaws),
+            flaws=self.flaws,
             candidates=(
                 Candidate(
                     campaign_id=CampaignId("campaign-1"),

@@ -6,7 +6,7 @@ looked at like any other and counted nowhere. Source: rules §3.1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any, Final
 
@@ -84,17 +84,24 @@ class Grading:
     def post(self, offer: Offer, posted: Posted, now: datetime) -> Offer:
         """The offer with the flaws of the contact it is posted with, in place of any it had."""
         flaws = self._look_at_contact(offer, posted)
-        flaws += self._count_contact(offer, posted, int(now.timestamp()))
+        # What is refused anyway may come again mended, and is not held against it then.
+        is_taken = self._refusal_of(offer, flaws) is None
+        flaws += self._count_contact(
+            offer, posted, int(now.timestamp()), add=is_taken and not offer.test
+        )
         if not flaws and not offer.contact_flaws:
             return offer
         return msgspec.structs.replace(offer, contact_flaws=tuple(flaws))
 
     def post_refused(self, offer: Offer) -> Reason | None:
         """Why a graded post is refused as a whole; None if it is not."""
-        if not offer.contact_flaws:
+        return self._refusal_of(offer, offer.contact_flaws)
+
+    def _refusal_of(self, offer: Offer, flaws: Sequence[Flaw]) -> Reason | None:
+        if not flaws:
             return None
-        found = self._verticals[offer.vertical]
-        return found.refusal(offer.contact_flaws, posted_score(offer), Reason.CONTACT_SCORE)
+        score = score_of(flaws, offer.quality_score)
+        return self._verticals[offer.vertical].refusal(flaws, score, Reason.CONTACT_SCORE)
 
     def _count_ping(self, ping: Ping, at_s: int) -> Iterable[Flaw]:
         rules, add = self._rules, not ping.test
@@ -120,8 +127,8 @@ class Grading:
             flaws += email_flaws(posted.email, self._rules.disposable_domains)
         return flaws + address_flaws(posted.address, zips, states)
 
-    def _count_contact(self, offer: Offer, posted: Posted, at_s: int) -> list[Flaw]:
-        rules, add, found = self._rules, not offer.test, list[Flaw]()
+    def _count_contact(self, offer: Offer, posted: Posted, at_s: int, *, add: bool) -> list[Flaw]:
+        rules, found = self._rules, list[Flaw]()
         if posted.phone is None:
             return found
         phone, seller = hash(posted.phone), offer.seller_id
