@@ -22,11 +22,9 @@ from exchange.flow.ports import Contact, Parcel
 Side = Literal["ping", "post"]
 Values = dict[str, Any]
 
-_BOTH: Final = ("campaign_id", "vertical", "test", "now")
+_BOTH: Final = ("campaign_id", "vertical", "test", "now", "quality_score")
 PING_FIELDS: Final = frozenset({*_BOTH, "ping_id", "shares", "mode", "max_buyers", "timeout_ms"})
-POST_FIELDS: Final = frozenset(
-    {*_BOTH, "delivery_id", "lead_id", "price", "price_cents", "token", "quality_score"}
-)
+POST_FIELDS: Final = frozenset({*_BOTH, "delivery_id", "lead_id", "price", "price_cents", "token"})
 CONTACT_KEYS: Final = frozenset(
     {
         "first_name",
@@ -85,6 +83,7 @@ class Allowed:
             if dot and self._attributes is not None and name not in self._attributes:
                 raise FieldFault(path, f"{path} is no attribute of this vertical")
         elif group == "consent" and self.side == "post":
+            # Not on a ping: a certificate's page may show who gave it.
             if not dot or not _CONSENT_NAME.fullmatch(name):
                 raise FieldFault(path, f"{path} is no part of a proof of consent: consent.name")
         elif group == "secrets":
@@ -101,8 +100,8 @@ class Allowed:
 
     def roots(self) -> frozenset[str]:
         """The names a template may begin with."""
-        contact = {"contact", "consent"} if self.side == "post" else set()
-        return self._top | contact | {"attributes", "secrets"}
+        posted = {"contact", "consent"} if self.side == "post" else set()
+        return self._top | posted | {"attributes", "secrets"}
 
 
 def ping_values(
@@ -119,6 +118,7 @@ def ping_values(
         "max_buyers": question.max_buyers,
         "timeout_ms": timeout_ms,
         "test": question.test,
+        "quality_score": question.quality_score,
         "now": now,
         "secrets": secrets,
     }
