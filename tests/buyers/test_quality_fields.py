@@ -6,10 +6,13 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
+from bidders.kit.wire import Lead as KitLead
+from bidders.kit.wire import Ping as KitPing
 from exchange.buyers.bid_wire import PingWriter
 from exchange.buyers.courier import encode_parcel
 from exchange.buyers.lead_fields import Allowed, FieldFault, post_values
@@ -85,3 +88,11 @@ def test_a_bidder_is_told_a_score_that_is_not_the_best(score: int, said: int | N
     one = replace(question(), quality_score=score)
     body = json.loads(PingWriter().write(one, asked(remote()), 300))
     assert body.get("quality_score") == said and "consent" not in body
+
+
+def test_the_bidders_kit_reads_what_is_sent() -> None:
+    lead = msgspec.json.decode(encode_parcel(parcel()), type=KitLead)
+    assert (lead.consent, lead.quality_score) == (CONSENT, 60)
+    one = replace(question(), quality_score=60)
+    ping = msgspec.json.decode(PingWriter().write(one, asked(remote()), 300), type=KitPing)
+    assert ping.quality_score == 60

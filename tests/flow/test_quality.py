@@ -154,7 +154,7 @@ async def test_a_lead_nobody_wants_with_this_contact_is_unsold_and_says_what_is_
 
 
 async def test_an_adopted_lead_is_judged_by_what_was_found_when_it_was_posted(
-    desk: Desk, other: Desk, crm: CrmServer
+    desk: Desk, other: Desk
 ) -> None:
     seller, company = await desk.seller(), await desk.company()
     await desk.campaign(company, 100_00, requires=Requires(no_disposable_email=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from redis.asyncio import from_url
 
 from bidders.crm import Behaviour, CrmServer
@@ -105,9 +106,7 @@ async def test_a_test_lead_cannot_be_returned(desk: Desk) -> None:
     await desk.campaign(company, 100_00)
     result = await desk.post(await desk.ping(seller, test=True))
     before = await books(desk)
-    try:
+    with pytest.raises(Conflict) as fault:
         await desk.reject(company, result.lead_id)
-        raise AssertionError("a test lead was returned")
-    except Conflict as fault:
-        assert fault.code == Reason.TEST_LEAD.code
+    assert fault.value.code == Reason.TEST_LEAD.code
     assert await books(desk) == before
