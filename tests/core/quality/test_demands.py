@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange.core.changes import CampaignChange
+from exchange.core.market import Market
 from exchange.core.masks import slots_of
 from exchange.core.matching import why_not
 from exchange.core.model import CampaignId, Ping
@@ -15,7 +16,7 @@ from exchange.core.quality.flaws import CHECKS, Flaw, flaw, score_of
 from exchange.core.quality.requires import Requires, contact_unmet
 from exchange.core.race import race
 from exchange.core.reasons import Reason
-from tests.core.making import DRAW_KEY, NOW, campaign, market, ping, solar
+from tests.core.making import DRAW_KEY, NOW, campaign, company, market, ping, solar
 
 SOLAR = solar()
 NAMES = ("certificate", "given_at", "version")
@@ -42,24 +43,42 @@ def pings(draw: st.DrawFn) -> Ping:
     return ping(SOLAR, flaws=flaws, quality_score=score_of(flaws), consent=consent)
 
 
-@given(st.lists(st.none() | demands, min_size=1, max_size=12), st.lists(pings(), max_size=4),
-       st.sets(st.integers(0, 11)))  # fmt: skip
-def test_masks_and_scan_agree_on_every_demand_and_after_campaigns_left(
-    required: list[Requires | None], asked: list[Ping], leaving: set[int]
+@given(
+    st.lists(st.none() | demands, min_size=1, max_size=10),
+    st.sets(st.integers(0, 9)),
+    st.lists(st.none() | demands, max_size=5),
+    st.lists(pings(), min_size=1, max_size=4),
+)
+def test_masks_and_scan_agree_on_every_demand_whatever_campaigns_come_and_go(
+    required: list[Requires | None],
+    leaving: set[int],
+    coming: list[Requires | None],
+    asked: list[Ping],
 ) -> None:
     made = market([campaign(f"c-{n}", requires=r) for n, r in enumerate(required)], vertical=SOLAR)
-    index = made.indexes["solar"]
+    assert_agreed(made, asked)
     for n in leaving & set(range(len(required))):
         gone = CampaignChange(campaign_id=CampaignId(f"c-{n}"), version=2, campaign=None)
         made.apply_campaign(gone)
+    assert_agreed(made, asked)
+    # The slots of those that left are taken by others, with demands of their own.
+    for n, requires in enumerate(coming):
+        one = campaign(f"d-{n}", requires=requires)
+        made.apply_company(company(one.company_id))
+        made.apply_campaign(CampaignChange(campaign_id=one.campaign_id, version=1, campaign=one))
+        assert_agreed(made, asked)
+
+
+def assert_agreed(made: Market, asked: list[Ping]) -> None:
+    index = made.indexes["solar"]
     for one in asked:
         gated = index.gate(one, NOW)
         may = {index.runner_at(slot).campaign.campaign_id for slot in slots_of(gated.mask)}
         counts: dict[str, int] = {}
         for runner in made.runners("solar"):
             company_id = runner.campaign.company_id
-            company, standing = made.companies[company_id], made.standings[company_id]
-            why = why_not(runner, company, standing, one, NOW)
+            owner, standing = made.companies[company_id], made.standings[company_id]
+            why = why_not(runner, owner, standing, one, NOW)
             assert (why is None) is (runner.campaign.campaign_id in may)
             if why is not None:
                 counts[why.code] = counts.get(why.code, 0) + 1
