@@ -27,6 +27,7 @@ from exchange.buyers.signing import signing_secret
 from exchange.core.hours import Days
 from exchange.core.market import Market
 from exchange.core.model import CampaignId, CompanyId, LeadId, Ping, PingId
+from exchange.core.quality.grading import Grading, QualityRules
 from exchange.core.screen import DuplicateWindows
 from exchange.core.standing import Standing, weigh, window_start
 from exchange.core.verticals import Vertical
@@ -41,7 +42,7 @@ from exchange.flow.ports import Answer, Clock, Parcel, PostRequest, PostResult, 
 from exchange.flow.post import Posting
 from exchange.flow.reject import Rejecting
 from exchange.flow.sell import Selling
-from exchange.settings import Secrets, Settings
+from exchange.settings import QualitySettings, Secrets, Settings
 from exchange.stores.check import Checked, check
 from exchange.stores.housekeeping import Housekeeping
 from exchange.stores.postgres import Postgres
@@ -93,6 +94,7 @@ class Exchange:
         self.clock: Clock = clock or SystemClock()
         self.today: Callable[[datetime], date] = Days(ZoneInfo(settings.market.market_timezone))
         self.market = Market(verticals, settings.market, self.today(self.clock.now()))
+        self.grading = Grading(verticals, _quality_rules(settings.quality))
         self.draining = False
         self._secrets = secrets
         self._stack = AsyncExitStack()
@@ -209,6 +211,7 @@ class Exchange:
             today=self.today,
             stopwatch=time.perf_counter_ns,
             asking=self._asking,
+            grading=self.grading,
         )
 
     def _build_post(self) -> None:
@@ -237,6 +240,7 @@ class Exchange:
             clock=self.clock,
             limit_s=settings.post.limit_s,
             on_error=self._tell_stranded,
+            grading=self.grading,
         )
 
     async def open_stores(self) -> None:
@@ -382,3 +386,15 @@ class Exchange:
 
     def _tell_stranded(self, lead_id: LeadId, error: BaseException) -> None:
         log.error("lead stranded", lead_id=lead_id, error=f"{type(error).__name__}: {error}")
+
+
+def _quality_rules(settings: QualitySettings) -> QualityRules:
+    return QualityRules(
+        refuse=frozenset(settings.refuse or ()),
+        refuse_score_below=settings.refuse_score_below,
+        pings_per_source_minute=settings.pings_per_source_minute,
+        pings_per_contact_hour=settings.pings_per_contact_hour,
+        phones_per_name_hour=settings.phones_per_name_hour,
+        phones_per_address_hour=settings.phones_per_address_hour,
+        disposable_domains=frozenset(settings.disposable_domains_file or ()),
+    )

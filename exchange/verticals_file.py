@@ -76,7 +76,7 @@ def _compile(path: Path, faults: list[Fault]) -> Vertical | None:
         return None
     vertical = _try_compile(msgspec.structs.replace(head, attributes=attributes), faults)
     if vertical is not None:
-        _check_premium(vertical, faults)
+        _check_conditions(vertical, faults)
     return vertical
 
 
@@ -125,7 +125,7 @@ def _check_head(spec: VerticalSpec, path: Path, faults: list[Fault]) -> None:
         faults.append(Fault(key="name", problem=f"is {spec.name!r}", allowed=repr(path.stem)))
     if spec.max_age_s < 1:
         faults.append(Fault(key="max_age_s", problem=f"is {spec.max_age_s}", allowed="1 or more"))
-    for key in ("name", "offer_life_s", "floor"):
+    for key in ("name", "offer_life_s", "floor", "consent", "quality", "impossible"):
         _try_compile(msgspec.structs.replace(_BLANK, **{key: getattr(spec, key)}), faults)
 
 
@@ -165,8 +165,11 @@ def _try_compile(spec: VerticalSpec, faults: list[Fault]) -> Vertical | None:
         return None
 
 
-def _check_premium(vertical: Vertical, faults: list[Fault]) -> None:
-    try:
-        compile_filter(vertical.premium, vertical, "premium")
-    except FilterError as error:
-        faults.append(Fault(key=error.path, problem=error.message))
+def _check_conditions(vertical: Vertical, faults: list[Fault]) -> None:
+    conditions = [("premium", vertical.premium)]
+    conditions += [(f"impossible[{i}].when", one.when) for i, one in enumerate(vertical.impossible)]
+    for path, condition in conditions:
+        try:
+            compile_filter(condition, vertical, path)
+        except FilterError as fault:
+            faults.append(Fault(key=fault.path, problem=fault.message))

@@ -27,7 +27,8 @@ class Ping(msgspec.Struct, frozen=True, kw_only=True):
     """An anonymous lead, offered to one campaign.
 
     ``shares`` is how many companies the price is for; 1 is exclusive. ``timeout_ms`` is how long
-    the exchange will wait. A ``test`` ping touches no money.
+    the exchange will wait. A ``test`` ping touches no money. ``quality_score`` is 0 to 100, the
+    best, which a lead without a flaw has.
     """
 
     ping_id: Id
@@ -38,10 +39,15 @@ class Ping(msgspec.Struct, frozen=True, kw_only=True):
     shares: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 1
     timeout_ms: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIMEOUT_MS)] = 300
     test: bool = False
+    quality_score: Annotated[int, msgspec.Meta(ge=0, le=100)] = 100
 
 
 class Lead(msgspec.Struct, frozen=True, kw_only=True):
-    """A lead that was sold to the company; ``token`` is what its bid came with."""
+    """A lead that was sold to the company; ``token`` is what its bid came with.
+
+    ``consent`` is the proof of the consumer's consent that the seller gave, ``quality_score`` the
+    lead's with its contact.
+    """
 
     delivery_id: Id
     lead_id: Id
@@ -52,6 +58,8 @@ class Lead(msgspec.Struct, frozen=True, kw_only=True):
     contact: dict[str, Any]
     test: bool = False
     token: str | None = None
+    quality_score: Annotated[int, msgspec.Meta(ge=0, le=100)] = 100
+    consent: dict[str, str] = {}
 
     def __post_init__(self) -> None:
         if not (self.price.is_finite() and 0 <= self.price <= MAX_PRICE):

@@ -12,6 +12,7 @@ import msgspec
 from exchange.buyers.bid_reading import DECLINED, read_bid, unreadable
 from exchange.buyers.speech import BidRead, Incoming, Outgoing
 from exchange.core.model import PingId
+from exchange.core.quality.flaws import BEST_SCORE
 from exchange.core.reasons import Reason
 from exchange.flow.bidding import Asked, Question
 
@@ -55,6 +56,8 @@ class PingWriter:
             _encode(question.vertical),
             bytes(question.attributes),
         )
+        if question.quality_score < BEST_SCORE:
+            self._after += b'"quality_score":%d,' % question.quality_score
         self._ending = {}
 
 

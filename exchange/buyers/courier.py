@@ -36,6 +36,7 @@ from exchange.buyers.speech import Incoming, Outgoing
 from exchange.buyers.templates import Unwritable
 from exchange.core.model import CampaignId, DeliveryId, DeliveryTarget, LeadId
 from exchange.core.money import format_cents
+from exchange.core.quality.flaws import BEST_SCORE
 from exchange.flow.dialects import DialectFault
 from exchange.flow.ports import Answer, Contact, Courier, Parcel
 
@@ -47,7 +48,10 @@ _OWN_HEADERS: Final[Headers] = (
 
 
 class _Lead(Struct, frozen=True, kw_only=True):
-    """A lead as a company's system reads it; the order is the design's."""
+    """A lead as a company's system reads it; the order is the design's.
+
+    A score is there where it is not the best, a consent where one was given.
+    """
 
     delivery_id: DeliveryId
     lead_id: LeadId
@@ -58,6 +62,8 @@ class _Lead(Struct, frozen=True, kw_only=True):
     contact: Contact
     test: bool
     token: str | msgspec.UnsetType = msgspec.UNSET
+    quality_score: int | msgspec.UnsetType = msgspec.UNSET
+    consent: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
 _write = msgspec.json.Encoder().encode
@@ -246,5 +252,9 @@ def encode_parcel(parcel: Parcel) -> bytes:
             contact=parcel.contact,
             test=parcel.test,
             token=msgspec.UNSET if parcel.token is None else parcel.token,
+            quality_score=parcel.quality_score
+            if parcel.quality_score < BEST_SCORE
+            else msgspec.UNSET,
+            consent=parcel.consent or msgspec.UNSET,
         )
     )

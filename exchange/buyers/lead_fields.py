@@ -7,6 +7,7 @@ Source: rules §3.1 (pings are anonymous).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -21,7 +22,7 @@ from exchange.flow.ports import Contact, Parcel
 Side = Literal["ping", "post"]
 Values = dict[str, Any]
 
-_BOTH: Final = ("campaign_id", "vertical", "test", "now")
+_BOTH: Final = ("campaign_id", "vertical", "test", "now", "quality_score")
 PING_FIELDS: Final = frozenset({*_BOTH, "ping_id", "shares", "mode", "max_buyers", "timeout_ms"})
 POST_FIELDS: Final = frozenset({*_BOTH, "delivery_id", "lead_id", "price", "price_cents", "token"})
 CONTACT_KEYS: Final = frozenset(
@@ -41,11 +42,13 @@ CONTACT_KEYS: Final = frozenset(
 )
 """What ``contact`` holds on a post; those a lead does not have are empty."""
 
-GROUPS: Final = frozenset({"attributes", "contact", "secrets"})
+GROUPS: Final = frozenset({"attributes", "consent", "contact", "secrets"})
 
 _STREET_KEYS: Final = ("street", "street1", "address", "address1", "line1", "street_address")
 _STREET2_KEYS: Final = ("street2", "address2", "line2", "unit", "apt")
 _ZIP_KEYS: Final = ("zip", "zip_code", "zipcode", "postal_code", "postcode")
+
+_CONSENT_NAME: Final = re.compile(r"[^.\s]{1,40}")
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -79,6 +82,10 @@ class Allowed:
         elif group == "attributes":
             if dot and self._attributes is not None and name not in self._attributes:
                 raise FieldFault(path, f"{path} is no attribute of this vertical")
+        elif group == "consent" and self.side == "post":
+            # Not on a ping: a certificate's page may show who gave it.
+            if not dot or not _CONSENT_NAME.fullmatch(name):
+                raise FieldFault(path, f"{path} is no part of a proof of consent: consent.name")
         elif group == "secrets":
             if not dot or name not in self._secrets:
                 raise FieldFault(path, f"{path} is not among the dialect's secrets")
@@ -93,8 +100,8 @@ class Allowed:
 
     def roots(self) -> frozenset[str]:
         """The names a template may begin with."""
-        contact = {"contact"} if self.side == "post" else set()
-        return self._top | contact | {"attributes", "secrets"}
+        posted = {"contact", "consent"} if self.side == "post" else set()
+        return self._top | posted | {"attributes", "secrets"}
 
 
 def ping_values(
@@ -111,6 +118,7 @@ def ping_values(
         "max_buyers": question.max_buyers,
         "timeout_ms": timeout_ms,
         "test": question.test,
+        "quality_score": question.quality_score,
         "now": now,
         "secrets": secrets,
     }
@@ -128,6 +136,8 @@ def post_values(parcel: Parcel, secrets: Mapping[str, str], now: datetime) -> Va
         "attributes": _decode(parcel.attributes),
         "contact": contact_values(parcel.contact),
         "token": parcel.token,
+        "consent": parcel.consent,
+        "quality_score": parcel.quality_score,
         "test": parcel.test,
         "now": now,
         "secrets": secrets,

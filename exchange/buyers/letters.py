@@ -108,6 +108,7 @@ def list_fields(values: Mapping[str, Any]) -> str:
     lines = [f"{name}: {text_of(values[name])}" for name in ("lead_id", "vertical", "price")]
     lines += [f"{name}: {text_of(value)}" for name, value in values["contact"].items() if value]
     lines += [f"{name}: {text_of(value)}" for name, value in values["attributes"].items()]
+    lines += [f"consent {name}: {text}" for name, text in values["consent"].items()]
     if values["test"]:
         lines.append("test: true")
     return "".join(f"{one_line(line)}\n" for line in lines)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from exchange.core.model import Offer, Policy, Ranked
 from exchange.core.pricing import cascade_price
-from exchange.core.reasons import Reason
+from exchange.core.reasons import CONTACT_REASONS, Reason
 
 Result = Literal["accepted", "refused", "failed", "unclear", "no_room"]
 """What came of one company's turn: ``no_room`` is a gate, cap, budget or balance, not delivered."""
@@ -85,4 +85,8 @@ def why_unsold(turns: Sequence[Turn]) -> Reason:
         return Reason.DELIVERY_FAILED
     if "refused" in results:
         return Reason.COMPANY_REFUSED
+    unwanted = [turn.reason for turn in turns if turn.reason in CONTACT_REASONS]
+    if unwanted and len(unwanted) == len(turns) and unwanted[0] is not None:
+        # Every company in line would have bought it with another contact.
+        return unwanted[0]
     return Reason.NO_BUYER_LEFT

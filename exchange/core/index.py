@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from exchange.core.company import Company
+from exchange.core.demand_index import DemandIndex
 from exchange.core.hours import is_open
 from exchange.core.masks import Bounds, FilterIndex, slots_of
 from exchange.core.matching import why_no_room
@@ -76,6 +77,7 @@ class VerticalIndex:
         self.tight = 0
         self._no_room: dict[Reason, int] = dict.fromkeys(_ROOM, 0)
         self._max_age = Bounds()
+        self._demands = DemandIndex()
         self._by_share: dict[int, int] = {}
 
     def add(self, runner: Runner) -> None:
@@ -139,6 +141,9 @@ class VerticalIndex:
         if self._max_age.everyone:
             age_s = (now - ping.captured_at).total_seconds()
             left = _take(left, self._max_age.up_to((age_s, 0)), _LEAD_AGE, counts)
+        if self._demands.everyone:
+            for reason, mask in self._demands.unmet(ping):
+                left = _take(left, mask, reason.code, counts)
         for company_id in ping.sold_to:
             left = _take(left, self._of_company.get(company_id, 0), _SOLD_BEFORE, counts)
         taking = self._taking_up_to(ping.max_buyers)
@@ -211,6 +216,8 @@ class VerticalIndex:
             self._stale_room |= bit
         if campaign.max_age_s is not None:
             self._max_age.add((campaign.max_age_s, 1), bit)
+        if campaign.requires is not None:
+            self._demands.add(campaign.requires, bit)
         for share in shares(campaign):
             self._by_share[share] = self._by_share.get(share, 0) | bit
 
@@ -225,6 +232,8 @@ class VerticalIndex:
             self._closed_is_stale = True
         if campaign.max_age_s is not None:
             self._max_age.remove((campaign.max_age_s, 1), 1 << slot)
+        if campaign.requires is not None:
+            self._demands.remove(campaign.requires, 1 << slot)
         for share in shares(campaign):
             self._by_share[share] &= keep
         self.quotes[slot] = None

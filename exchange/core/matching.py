@@ -10,6 +10,7 @@ from datetime import datetime
 from exchange.core.company import Company
 from exchange.core.hours import is_open, period_bounds
 from exchange.core.model import Campaign, Ping
+from exchange.core.quality.requires import demand_unmet
 from exchange.core.reasons import Reason
 from exchange.core.runner import Runner, shares
 from exchange.core.standing import Standing, Verdict
@@ -31,6 +32,10 @@ def why_not(
     age = now - ping.captured_at
     if campaign.max_age_s is not None and age.total_seconds() > campaign.max_age_s:
         return Reason.LEAD_AGE
+    if (requires := campaign.requires) is not None:
+        reason = demand_unmet(requires, ping.quality_score, ping.flaws, ping.consent)
+        if reason is not None:
+            return reason
     if campaign.company_id in ping.sold_to:
         return Reason.SOLD_BEFORE
     if not any(share <= ping.max_buyers for share in shares(campaign)):

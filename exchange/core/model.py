@@ -12,6 +12,8 @@ from typing import Literal, NewType
 from msgspec import Raw, Struct
 
 from exchange.core.dialect import Dialect, PresetUse
+from exchange.core.quality.flaws import BEST_SCORE, Flaw
+from exchange.core.quality.requires import Requires
 from exchange.core.remote import Remote
 
 SellerId = NewType("SellerId", str)
@@ -145,6 +147,7 @@ class Campaign(Struct, frozen=True, kw_only=True):
     caps: tuple[Cap, ...] = ()
     schedule: Schedule = Schedule()
     max_age_s: int | None = None
+    requires: Requires | None = None
     delivery: tuple[DeliveryTarget, ...]
 
 
@@ -154,7 +157,7 @@ class Ping(Struct, frozen=True, kw_only=True, gc=False):
     ``attributes`` is an instance of the vertical's own attributes type. ``contact_hashes`` are
     keyed hashes of the seller's digests by field, for checking the post, and ``contact_keys`` the
     same without their fields, for finding repeats; ``sold_to`` who bought a lead of this contact
-    before.
+    before. ``quality_score`` (0 to 100) is what ``flaws`` leave of it.
     """
 
     ping_id: PingId
@@ -173,6 +176,8 @@ class Ping(Struct, frozen=True, kw_only=True, gc=False):
     cascade: Cascade = "promised"
     timeout_ms: int = 500
     test: bool = False
+    quality_score: int = BEST_SCORE
+    flaws: tuple[Flaw, ...] = ()
 
 
 class Ranked(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
@@ -198,12 +203,14 @@ class Ranked(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     drawn: int | None = None
 
 
-class Offer(Struct, frozen=True, kw_only=True, gc=False):
+class Offer(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A binding price: all a post needs, so that nothing is decided twice.
 
     ``legs_cents`` is the seller's price of each leg; ``ranks`` the companies in line for share
     count ``share``, best first, the first ``len(legs_cents)`` of them the winners.
-    ``attributes`` is the pinged JSON object as it was read.
+    ``attributes`` is the pinged JSON object as it was read. ``quality_score`` and ``flaws`` are the
+    ping's, ``contact_flaws`` those of the contact it was posted with; ``consent`` is the pinged
+    proof of consent, which stays with the lead.
     """
 
     ping_id: PingId
@@ -223,3 +230,7 @@ class Offer(Struct, frozen=True, kw_only=True, gc=False):
     captured_at: datetime
     decided_at: datetime
     expires_at: datetime
+    quality_score: int = BEST_SCORE
+    flaws: tuple[Flaw, ...] = ()
+    contact_flaws: tuple[Flaw, ...] = ()
+    consent: dict[str, str] = {}

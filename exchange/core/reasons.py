@@ -24,6 +24,16 @@ class Reason(IntEnum):
     DUPLICATE = 107
     BLOCKED = 108
     CLOCK_OFF = 109
+    PLACE_MISMATCH = 115
+    IMPOSSIBLE_LEAD = 116
+    LOW_QUALITY = 117
+    SOURCE_TOO_FAST = 118
+    CONTACT_REPEATED = 119
+    CONSENT_INCOMPLETE = 120
+    CONSENT_CERTIFICATE = 121
+    CONSENT_TIME = 122
+    CONSENT_TOO_OLD = 123
+    CONSENT_TEXT = 124
     NO_BID = 150
 
     INACTIVE = 201
@@ -51,6 +61,9 @@ class Reason(IntEnum):
     BIDDER_BUSY = 240
     BIDDER_SIMULATED = 241
     BIDDER_NO_TIME = 242
+    SCORE_BELOW = 265
+    PLACE_DEMANDED = 266
+    CONSENT_DEMANDED = 267
 
     OUTBID = 301
     BELOW_MIN_PRICE = 302
@@ -70,6 +83,21 @@ class Reason(IntEnum):
     DELIVERY_UNCLEAR = 413
     PROCESSING_LIMIT = 414
     UNREADABLE_LEAD = 415
+    PHONE_INVALID = 420
+    PHONE_FICTITIOUS = 421
+    PHONE_SERVICE = 422
+    PHONE_ABROAD = 423
+    PHONE_AREA = 424
+    EMAIL_UNDELIVERABLE = 425
+    EMAIL_DISPOSABLE = 426
+    EMAIL_ROLE = 427
+    NAME_PLACEHOLDER = 428
+    NAME_REPEATED = 429
+    ADDRESS_REPEATED = 430
+    ADDRESS_MISMATCH = 431
+    CONTACT_SCORE = 432
+    PHONE_MISSING = 433
+    EMAIL_MISSING = 434
 
     INVALID_CONTACT = 501
     DUPLICATE_LEAD = 502
@@ -143,8 +171,20 @@ _BUSINESS: Final = (
     Reason.SEASONAL,
 )
 
+PING_QUALITY_REASONS: Final = tuple(
+    reason for reason in Reason if Reason.PLACE_MISMATCH <= reason <= Reason.CONSENT_TEXT
+)
+"""Why a ping is refused for what is wrong with the lead itself, or with its consent."""
+
+CONTACT_REASONS: Final = tuple(
+    reason for reason in Reason if Reason.PHONE_INVALID <= reason <= Reason.EMAIL_MISSING
+)
+"""Why a posted contact is refused, or is not what a company demands."""
+
 _CATEGORIES: Final = {
     Reason.DUPLICATE: "quality",
+    **dict.fromkeys(PING_QUALITY_REASONS, "quality"),
+    **dict.fromkeys(CONTACT_REASONS, "quality"),
     **dict.fromkeys(_QUALITY, "quality"),
     **dict.fromkeys(_TECHNICAL, "technical"),
     **dict.fromkeys(_BUSINESS, "business"),
@@ -170,6 +210,16 @@ _MESSAGES: Final = {
     Reason.DUPLICATE: "A lead with this contact was sold here recently.",
     Reason.BLOCKED: "This source is blocked.",
     Reason.CLOCK_OFF: "The capture time is in the future or implausibly far back.",
+    Reason.PLACE_MISMATCH: "ZIP code, state, timezone and county do not belong together.",
+    Reason.IMPOSSIBLE_LEAD: "What the lead says contradicts itself.",
+    Reason.LOW_QUALITY: "The lead's quality score is below what the exchange takes.",
+    Reason.SOURCE_TOO_FAST: "This source sends more leads than it can have.",
+    Reason.CONTACT_REPEATED: "This contact is pinged again and again.",
+    Reason.CONSENT_INCOMPLETE: "A part of the proof of consent this vertical demands is missing.",
+    Reason.CONSENT_CERTIFICATE: "The consent's certificate is not an address this vertical takes.",
+    Reason.CONSENT_TIME: "The time of consent cannot be read, or is in the future.",
+    Reason.CONSENT_TOO_OLD: "The consent was given too long ago.",
+    Reason.CONSENT_TEXT: "The text agreed to is not one this vertical takes.",
     Reason.NO_BID: "No campaign made an acceptable bid for this lead.",
     Reason.INACTIVE: "The campaign or its company is not active.",
     Reason.FILTER: "The lead does not match the campaign's filter.",
@@ -196,6 +246,9 @@ _MESSAGES: Final = {
     Reason.BIDDER_BUSY: "The company's bidder is at its limit of requests.",
     Reason.BIDDER_SIMULATED: "The company's bidder is on trial: its bids are noted, not counted.",
     Reason.BIDDER_NO_TIME: "Too little time was left to ask the company's bidder.",
+    Reason.SCORE_BELOW: "The lead's quality score is below what the campaign demands.",
+    Reason.PLACE_DEMANDED: "The campaign demands that ZIP code and state belong together.",
+    Reason.CONSENT_DEMANDED: "The lead lacks a proof of consent the campaign demands.",
     Reason.OUTBID: "A higher rectified price won.",
     Reason.BELOW_MIN_PRICE: "The price after the margin is below the seller's minimum.",
     Reason.BELOW_FLOOR: "The price is below the vertical's floor.",
@@ -213,6 +266,21 @@ _MESSAGES: Final = {
     Reason.DELIVERY_UNCLEAR: "A company may have received the lead but never answered.",
     Reason.PROCESSING_LIMIT: "The exchange's own processing limit passed.",
     Reason.UNREADABLE_LEAD: "The stored lead could not be read back.",
+    Reason.PHONE_INVALID: "The phone number is not one that is given out.",
+    Reason.PHONE_FICTITIOUS: "The phone number is one of those kept for fiction.",
+    Reason.PHONE_SERVICE: "The phone number is toll-free, premium or of no place.",
+    Reason.PHONE_ABROAD: "The phone number is not one of the states.",
+    Reason.PHONE_AREA: "The phone's area code is of another state than the lead.",
+    Reason.EMAIL_UNDELIVERABLE: "The email address is one no mail can be meant for.",
+    Reason.EMAIL_DISPOSABLE: "The email address is of a service of throw-away mail.",
+    Reason.EMAIL_ROLE: "The email address is a function's, not a person's.",
+    Reason.NAME_PLACEHOLDER: "The name is what stands where no name is known.",
+    Reason.NAME_REPEATED: "This name came with too many phone numbers.",
+    Reason.ADDRESS_REPEATED: "This address came with too many phone numbers.",
+    Reason.ADDRESS_MISMATCH: "The address is in another place than was pinged.",
+    Reason.CONTACT_SCORE: "With its contact the lead's quality score is too low.",
+    Reason.PHONE_MISSING: "The contact has no phone number, which the company demands.",
+    Reason.EMAIL_MISSING: "The contact has no email address, which the company demands.",
     Reason.INVALID_CONTACT: "The contact cannot be reached with the data given.",
     Reason.DUPLICATE_LEAD: "The company already had this lead.",
     Reason.INCOMPLETE_DETAILS: "Details the company needs are missing.",

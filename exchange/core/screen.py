@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from exchange.core.model import CompanyId, Ping
+from exchange.core.quality.consent import judge_consent
 from exchange.core.reasons import Reason
 from exchange.core.verticals import Vertical
 
@@ -37,6 +38,10 @@ def screen(
         return Reason.LEAD_TOO_OLD
     if vertical.consent_required and not ping.consent:
         return Reason.CONSENT_MISSING
+    if vertical.consent is not None:
+        fault = judge_consent(ping.consent, vertical.consent, now)
+        if fault is not None:
+            return fault.reason
     if _within(seen.market_sold_at, windows.market_days, now):
         return Reason.DUPLICATE
     if _within(seen.seller_sold_at, windows.seller_days, now):

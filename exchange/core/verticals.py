@@ -15,6 +15,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from exchange.core.model import AttributeValue, Condition
 from exchange.core.money import MoneyError, parse_cents
+from exchange.core.quality.consent import ConsentRules
+from exchange.core.quality.flaws import CHECKS
 
 Kind = Literal["text", "integer", "decimal", "boolean", "choice", "zip", "state"]
 
@@ -58,6 +60,25 @@ class AttributeSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     description: str = ""
 
 
+class Impossible(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What no lead can be: where ``when`` holds the lead has a flaw of so many points (0–100).
+
+    ``message`` says why, to the seller; with ``refuse`` the whole ping is refused.
+    """
+
+    when: Condition
+    message: str
+    points: int = CHECKS["impossible"].points
+    refuse: bool = False
+
+
+class QualitySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a vertical refuses beyond what the operator does: checks by name, and a score."""
+
+    refuse: tuple[str, ...] = ()
+    refuse_score_below: int = 0
+
+
 class VerticalSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A vertical as its file describes it; ``floor`` is dollars as a string, lives are seconds."""
 
@@ -68,6 +89,9 @@ class VerticalSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     max_age_s: int = 30 * 24 * 3600
     consent_required: bool = False
     premium: Condition | None = None
+    consent: ConsentRules | None = None
+    quality: QualitySpec = QualitySpec()
+    impossible: tuple[Impossible, ...] = ()
     attributes: dict[str, AttributeSpec]
 
 
@@ -83,6 +107,9 @@ class Vertical(Struct, frozen=True, kw_only=True):
     premium: Condition | None
     attributes: dict[str, AttributeSpec]
     attributes_type: type[Struct]
+    consent: ConsentRules | None = None
+    quality: QualitySpec = QualitySpec()
+    impossible: tuple[Impossible, ...] = ()
 
 
 class VerticalError(ValueError):
@@ -95,6 +122,7 @@ def compile_vertical(spec: VerticalSpec) -> Vertical:
         raise VerticalError(f"name {spec.name!r}: lower case letters, digits and _ only")
     if not 1 <= spec.offer_life_s <= 86_400:
         raise VerticalError("offer_life_s: 1 to 86400 seconds")
+    _check_quality(spec)
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     for name, attribute in spec.attributes.items():
         if not _NAME.fullmatch(name):
@@ -121,7 +149,31 @@ def compile_vertical(spec: VerticalSpec) -> Vertical:
         premium=spec.premium,
         attributes=spec.attributes,
         attributes_type=attributes_type,
+        consent=spec.consent,
+        quality=spec.quality,
+        impossible=spec.impossible,
     )
+
+
+def _check_quality(spec: VerticalSpec) -> None:
+    unknown = sorted(set(spec.quality.refuse) - CHECKS.keys())
+    if unknown:
+        raise VerticalError(f"quality.refuse: {unknown[0]} is none of {', '.join(CHECKS)}")
+    if not 0 <= spec.quality.refuse_score_below <= 100:
+        raise VerticalError("quality.refuse_score_below: 0 to 100")
+    for i, one in enumerate(spec.impossible):
+        if not 0 <= one.points <= 100:
+            raise VerticalError(f"impossible[{i}].points: 0 to 100")
+        if not one.message:
+            raise VerticalError(f"impossible[{i}].message: must say why")
+    consent = spec.consent
+    if consent is not None and consent.max_age_s is not None:
+        if consent.given_at is None:
+            raise VerticalError("consent.max_age_s: needs given_at, the name of the time")
+        if consent.max_age_s < 1:
+            raise VerticalError("consent.max_age_s: 1 or more seconds")
+    if consent is not None and consent.text_versions and consent.text_version is None:
+        raise VerticalError("consent.text_versions: needs text_version, the name of the version")
 
 
 def _floor_cents(spec: VerticalSpec) -> int:

@@ -37,6 +37,7 @@ class Asking:
             attributes=attributes,
             max_buyers=ping.max_buyers,
             test=ping.test,
+            quality_score=ping.quality_score,
         )
         self.open += 1
         try:

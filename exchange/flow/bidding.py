@@ -12,6 +12,7 @@ from typing import Protocol
 from msgspec import Raw, Struct
 
 from exchange.core.model import CampaignId, CompanyId, PingId
+from exchange.core.quality.flaws import BEST_SCORE
 from exchange.core.reasons import Reason
 from exchange.core.remote import Remote
 
@@ -20,6 +21,7 @@ class Question(Struct, frozen=True, kw_only=True, gc=False):
     """An anonymous lead as bidders are asked about it. ``attributes`` is its JSON object.
 
     ``max_buyers`` is how many companies may share it; ``test`` leads touch no money.
+    ``quality_score`` is 0 to 100.
     """
 
     ping_id: PingId
@@ -27,6 +29,7 @@ class Question(Struct, frozen=True, kw_only=True, gc=False):
     attributes: Raw
     max_buyers: int
     test: bool
+    quality_score: int = BEST_SCORE
 
 
 class Asked(Struct, frozen=True, kw_only=True, gc=False):

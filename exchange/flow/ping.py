@@ -19,10 +19,14 @@ from exchange.core.index import Gated
 from exchange.core.market import Market
 from exchange.core.model import Offer, Ping
 from exchange.core.pricing import seller_price
+from exchange.core.quality.consent import judge_consent
+from exchange.core.quality.flaws import Flaw
+from exchange.core.quality.grading import Grading
 from exchange.core.race import race
 from exchange.core.reasons import Reason
 from exchange.core.remote import Hearing
 from exchange.core.screen import DuplicateWindows, SeenContact, screen
+from exchange.core.verticals import Vertical
 from exchange.flow.asking import Asking
 from exchange.flow.ports import Clock, Offers, Receipt, Receipts
 
@@ -97,6 +101,7 @@ class Pinging:
 
     The contact is taken to be new, and the store is asked once, while it keeps the offer. Only
     where it was sold before is what is known of it fetched, and the auction held again.
+    Without ``grading`` no lead has a flaw.
     """
 
     def __init__(
@@ -110,6 +115,7 @@ class Pinging:
         today: Callable[[datetime], date],
         stopwatch: Callable[[], int],
         asking: Asking | None = None,
+        grading: Grading | None = None,
     ) -> None:
         self._market = market
         self._offers = offers
@@ -119,6 +125,7 @@ class Pinging:
         self._today = today
         self._stopwatch = stopwatch
         self._asking = asking
+        self._grading = grading
 
     async def ping(self, ping: Ping) -> Receipt:
         """Hold the auction for a ping; gives its receipt, which says what to answer."""
@@ -158,6 +165,10 @@ class Pinging:
         refused = self._screen(ping, _UNSEEN, now)
         if refused is not None:
             return self._refuse(ping, attributes, now, refused)
+        if self._grading is not None:
+            ping = self._grading.ping(ping, now)
+            if ping.flaws and (refused := self._grading.ping_refused(ping)) is not None:
+                return self._refuse(ping, attributes, now, refused)
         self._market.move_to(self._today(now))
         gated = self._market.indexes[ping.vertical].gate(ping, now)
         lap.note("match")
@@ -225,6 +236,9 @@ class Pinging:
         return race(self._market, ping, now, self._terms.draw_key, heard, gated)
 
     def _refuse(self, ping: Ping, attributes: Raw, now: datetime, reason: Reason) -> Receipt:
+        if Reason.CONSENT_INCOMPLETE <= reason <= Reason.CONSENT_TEXT:
+            flaws = _consent_flaws(ping, self._market.verticals[ping.vertical], now)
+            ping = msgspec.structs.replace(ping, flaws=flaws)
         receipt = self._receipt(
             ping, attributes, now, "refused", reason=reason, reasons={reason.code: 1}
         )
@@ -259,6 +273,9 @@ class Pinging:
             captured_at=ping.captured_at,
             decided_at=now,
             expires_at=now + timedelta(seconds=vertical.offer_life_s),
+            quality_score=ping.quality_score,
+            flaws=ping.flaws,
+            consent=ping.consent,
         )
 
     def _receipt(
@@ -292,7 +309,17 @@ class Pinging:
             candidates=() if decision is None else decision.candidates,
             timings_us=timings_us or {},
             offer=offer,
+            test=ping.test,
+            quality_score=ping.quality_score,
+            flaws=ping.flaws,
         )
+
+
+def _consent_flaws(ping: Ping, vertical: Vertical, now: datetime) -> tuple[Flaw, ...]:
+    """What is wrong with a refused ping's proof of consent, in words."""
+    rules = vertical.consent
+    fault = None if rules is None else judge_consent(ping.consent, rules, now)
+    return () if fault is None else (fault.as_flaw(),)
 
 
 def tell_line(receipt: Receipt, draw_key: bytes) -> Receipt:

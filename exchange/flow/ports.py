@@ -28,6 +28,7 @@ from exchange.core.model import (
     PingId,
     SellerId,
 )
+from exchange.core.quality.flaws import BEST_SCORE, Flaw
 from exchange.core.reasons import Reason
 from exchange.core.rejection import Terms
 from exchange.core.screen import SeenContact
@@ -58,7 +59,7 @@ class PostRequest(Struct, frozen=True, kw_only=True):
 
     ``contact_hashes`` are keyed hashes of the normalised contact by field, as a ping has them, and
     ``contact_keys`` the same without their fields. ``attributes`` are those repeated in the
-    post, by name.
+    post, by name. ``phone`` is the contact's in E.164.
     """
 
     ping_id: PingId
@@ -70,6 +71,7 @@ class PostRequest(Struct, frozen=True, kw_only=True):
     contact_keys: tuple[str, ...]
     attributes: dict[str, object]
     received_at: datetime
+    phone: str | None = None
 
 
 class LegResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -94,10 +96,14 @@ class PostResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     price_cents: int | None = None
     legs: tuple[LegResult, ...] = ()
     reason: Reason | None = None
+    test: bool = False
 
 
 class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """All that decided one ping. No contact data. ``timings_us`` are microseconds by stage."""
+    """All that decided one ping. No contact data. ``timings_us`` are microseconds by stage.
+
+    ``flaws`` are what was found wrong with the lead, and ``quality_score`` what they leave.
+    """
 
     ping_id: PingId
     seller_id: SellerId
@@ -116,6 +122,9 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     candidates: tuple[Candidate, ...] = ()
     timings_us: dict[str, int] = {}
     offer: Offer | None = None
+    test: bool = False
+    quality_score: int = BEST_SCORE
+    flaws: tuple[Flaw, ...] = ()
 
 
 class Sealed(Struct, frozen=True):
@@ -241,7 +250,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
 class Parcel(Struct, frozen=True, kw_only=True):
     """What a company is sent: the whole lead, under one delivery id.
 
-    ``token`` is what the company's own bidder gave with its bid.
+    ``token`` is what the company's own bidder gave with its bid, ``consent`` the pinged proof of
+    consent, ``quality_score`` the lead's with its contact.
     """
 
     delivery_id: DeliveryId
@@ -253,6 +263,8 @@ class Parcel(Struct, frozen=True, kw_only=True):
     contact: Contact
     test: bool
     token: str | None = None
+    consent: dict[str, str] = {}
+    quality_score: int = BEST_SCORE
 
 
 class Answer(Struct, frozen=True, kw_only=True):

@@ -17,8 +17,9 @@ from uuid_utils import uuid7
 
 from exchange.core.lifecycle import State
 from exchange.core.model import LeadId, Offer
+from exchange.core.quality.grading import Grading
 from exchange.core.reasons import Reason
-from exchange.flow.faults import Conflict, Gone, LostLead, NotFound, Unavailable
+from exchange.flow.faults import Conflict, Gone, Invalid, LostLead, NotFound, Unavailable
 from exchange.flow.ports import (
     Books,
     Claim,
@@ -31,6 +32,7 @@ from exchange.flow.ports import (
     Receipts,
     Vault,
 )
+from exchange.flow.quality import grade_post, refusal_of
 from exchange.flow.sell import Selling
 from exchange.flow.unchanged import check_unchanged
 
@@ -59,8 +61,9 @@ class Posting:
         clock: Clock,
         limit_s: float,
         on_error: Callable[[LeadId, BaseException], None],
+        grading: Grading | None = None,
     ) -> None:
-        """``limit_s`` is the longest a lead may be processed."""
+        """``limit_s`` is the longest a lead may be processed; ``grading`` looks at contacts."""
         self._owner = owner
         self._offers = offers
         self._receipts = receipts
@@ -70,6 +73,7 @@ class Posting:
         self._clock = clock
         self._limit_s = limit_s
         self._on_error = on_error
+        self._grading = grading
         self._running: dict[LeadId, asyncio.Task[PostResult | LeadStatus]] = {}
         self.stranded: set[LeadId] = set()
         self.is_draining = False
@@ -85,6 +89,10 @@ class Posting:
         if self._clock.now() >= offer.expires_at:
             return await self._answer_late(request)
         check_unchanged(offer, request)
+        if self._grading is not None:
+            offer = grade_post(self._grading, offer, request)
+            if offer.contact_flaws and (why := refusal_of(self._grading, offer)) is not None:
+                return await self._answer_refused(request, why)
         lead = OpenLead(
             lead_id=LeadId(str(uuid7())),
             offer=offer,
@@ -143,6 +151,15 @@ class Posting:
         if standing is None:
             reason = Reason.OFFER_EXPIRED
             raise Gone(reason.message, field="ping_id", code=reason.code)
+        return await self._answer_again(request, standing)
+
+    async def _answer_refused(self, request: PostRequest, why: Invalid) -> PostResult:
+        """Refuse a contact, unless this lead was taken before: then the answer stands."""
+        standing = await self._books.claimed(
+            request.ping_id, request.seller_id, request.idempotency_key
+        )
+        if standing is None:
+            raise why
         return await self._answer_again(request, standing)
 
     async def _answer_again(self, request: PostRequest, standing: LeadStatus) -> PostResult:

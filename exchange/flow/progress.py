@@ -59,6 +59,7 @@ class Progress:
             price_cents=sum(sold) if sold else None,
             legs=legs,
             reason=None if sold else legs[0].reason,
+            test=self.lead.offer.test,
         )
 
     def _leg(self, leg: int) -> LegResult:

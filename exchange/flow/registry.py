@@ -13,7 +13,8 @@ from typing import Protocol
 
 from msgspec import Raw, Struct
 
-from exchange.core.model import Campaign, CampaignId, CompanyId, LeadId
+from exchange.core.model import Campaign, CampaignId, CompanyId, LeadId, Offer, PingId
+from exchange.core.quality.flaws import BEST_SCORE
 from exchange.core.reasons import Reason
 from exchange.core.standing import Window
 from exchange.flow.ports import Contact, Role
@@ -55,7 +56,8 @@ class CampaignRecord(Struct, frozen=True, kw_only=True):
 class DeliveredLead(Struct, frozen=True, kw_only=True):
     """A lead as the company that took it sees it. ``status`` is sold, rejected or final.
 
-    ``contact`` is None where the key it was encrypted with is no longer configured.
+    ``contact`` is None where the key it was encrypted with is no longer configured. ``consent`` is
+    the pinged proof of consent, ``quality_score`` the lead's with its contact.
     """
 
     lead_id: LeadId
@@ -70,6 +72,15 @@ class DeliveredLead(Struct, frozen=True, kw_only=True):
     rejectable_until: datetime | None
     rejection_reason: Reason | None
     test: bool
+    consent: dict[str, str] = {}
+    quality_score: int = BEST_SCORE
+
+
+class PostedOffer(Struct, frozen=True, kw_only=True):
+    """A lead by the offer it was posted under, its contact's flaws in it."""
+
+    lead_id: LeadId
+    offer: Offer
 
 
 class Reset(Struct, frozen=True, kw_only=True):
@@ -170,4 +181,8 @@ class Inbox(Protocol):
 
     async def lead(self, company_id: CompanyId, lead_id: LeadId) -> DeliveredLead | None:
         """One lead a company took."""
+        ...
+
+    async def posted(self, ping_id: PingId) -> PostedOffer | None:
+        """The lead a ping was posted as, if it was."""
         ...

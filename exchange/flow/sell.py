@@ -18,6 +18,7 @@ from exchange.core.changes import CompanyChange
 from exchange.core.lifecycle import DONE, Event
 from exchange.core.market import Market
 from exchange.core.model import Campaign, CompanyId, DeliveryId, LeadId
+from exchange.core.quality.grading import posted_score
 from exchange.core.reasons import Reason
 from exchange.core.standing import Verdict
 from exchange.flow.announce import Announcer
@@ -38,6 +39,7 @@ from exchange.flow.ports import (
     Settlement,
 )
 from exchange.flow.progress import Progress
+from exchange.flow.quality import why_unwanted
 
 _DELIVERY_NAMESPACE: Final = UUID("5bb4b6f0-3b5e-4c0c-9a3f-6b1e8d1a7c11")
 """Makes one delivery id of a lead and a company; constant, so that all workers make the same."""
@@ -87,6 +89,8 @@ class Selling:
             return None
         campaign = self._market.campaign(assignments[0].ranked.campaign_id)
         if campaign is None or not is_certain(campaign):
+            return None
+        if campaign.requires is not None and why_unwanted(campaign, lead) is not None:
             return None
         run, attempt = Progress(lead), Attempt(result="accepted", kind=campaign.delivery[0].kind)
         run.advance(assignments[0].leg, Event.CLAIMED)
@@ -166,6 +170,8 @@ class Selling:
                 contact=contact,
                 test=lead.offer.test,
                 token=ranked.token,
+                consent=lead.offer.consent,
+                quality_score=posted_score(lead.offer),
             ),
             deadline=loop.time() + left_s,
             backoff_s=self._backoff_s,
@@ -183,6 +189,11 @@ class Selling:
         if not self._may_buy(assignment):
             run.no_room(assignment, Reason.CRM_GATE)
             return False
+        if campaign.requires is not None:
+            unwanted = why_unwanted(campaign, run.lead)
+            if unwanted is not None:
+                run.no_room(assignment, unwanted)
+                return False
         now = self._clock.now()
         outcome, change = await self._books.reserve(
             Reservation(

@@ -16,6 +16,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from exchange.core.quality.flaws import CHECKS
 from exchange.settings.sections import ContactKey
 
 _TWO_DECIMALS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,2})?")
@@ -87,6 +88,40 @@ def _read_email(value: object) -> str | None:
     return value or None
 
 
+def _read_checks(value: object) -> tuple[str, ...] | None:
+    if not isinstance(value, str):
+        raise ValueError
+    names = tuple(name.strip() for name in value.split(",")) if value.strip() else ()
+    if not CHECKS.keys() >= set(names):
+        raise ValueError
+    return names or None
+
+
+MOST_DOMAINS_BYTES: Final = 2**24
+"""The largest file of domains read: some million lines."""
+
+_DOMAIN: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}")
+
+
+def _read_domains_file(value: object) -> tuple[str, ...] | None:
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError
+    if not value:
+        return None
+    path = Path(value).expanduser()
+    try:
+        if path.stat().st_size > MOST_DOMAINS_BYTES:
+            raise ValueError
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise ValueError from None
+    words = [line.partition("#")[0].strip().lower().rstrip(".") for line in lines]
+    domains = tuple(dict.fromkeys(word for word in words if word))
+    if not all(_DOMAIN.fullmatch(domain) for domain in domains):
+        raise ValueError
+    return domains
+
+
 def _read_operator_key(value: object) -> str:
     if not isinstance(value, str) or not _OPERATOR_KEY.fullmatch(value):
         raise ValueError
@@ -132,6 +167,8 @@ READERS: Final[dict[str, tuple[Callable[[object], object], str]]] = {
     ),
     "relay_url": (_read_relay_url, "an smtp:// or smtps:// URL with a host"),
     "email": (_read_email, "an email address"),
+    "checks": (_read_checks, f"names of checks apart by commas: {', '.join(CHECKS)}"),
+    "domains_file": (_read_domains_file, "a readable file of domains, one a line, # for remarks"),
     "operator_key": (_read_operator_key, "16 to 256 letters, digits and . _ ~ + / = -"),
     "contact_keys": (
         _read_contact_keys,

@@ -100,6 +100,34 @@ class PingSettings(Struct, frozen=True, kw_only=True):
     ] = 5_000
 
 
+class QualitySettings(Struct, frozen=True, kw_only=True):
+    """What is refused for the quality of a lead itself; verticals may refuse more."""
+
+    refuse: Annotated[
+        tuple[str, ...] | None,
+        _read_as("checks", "Checks that refuse a lead, apart by commas; others lower its score"),
+    ] = None
+    refuse_score_below: Annotated[
+        int, _whole(0, 100, "Quality score below which a lead is refused; 0 refuses none")
+    ] = 0
+    pings_per_source_minute: Annotated[
+        int, _whole(0, 1_000_000, "Pings of one source a minute that raise no flaw; 0 is off")
+    ] = 0
+    pings_per_contact_hour: Annotated[
+        int, _whole(0, 1_000_000, "Pings of one contact an hour that raise no flaw; 0 is off")
+    ] = 0
+    phones_per_name_hour: Annotated[
+        int, _whole(0, 60, "Phones posted with one name an hour that raise no flaw; 0 is off")
+    ] = 20
+    phones_per_address_hour: Annotated[
+        int, _whole(0, 60, "Phones posted with one address an hour that raise no flaw; 0 is off")
+    ] = 4
+    disposable_domains_file: Annotated[
+        tuple[str, ...] | None,
+        _read_as("domains_file", "A file of more domains of throw-away mail, one a line"),
+    ] = None
+
+
 class PostSettings(Struct, frozen=True, kw_only=True):
     """How long a post may take, and how long a late one is understood."""
 
@@ -279,6 +307,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     market: Policy = Policy()
     http: HttpSettings = HttpSettings()
     ping: PingSettings = PingSettings()
+    quality: QualitySettings = QualitySettings()
     post: PostSettings = PostSettings()
     delivery: DeliverySettings = DeliverySettings()
     bidding: BiddingSettings = BiddingSettings()

@@ -22,6 +22,7 @@ from exchange.settings.sections import (
     MarketSettings,
     PingSettings,
     PostSettings,
+    QualitySettings,
     StoreSettings,
 )
 
@@ -49,6 +50,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "market": MarketSettings,
     "http": HttpSettings,
     "ping": PingSettings,
+    "quality": QualitySettings,
     "post": PostSettings,
     "delivery": DeliverySettings,
     "bidding": BiddingSettings,

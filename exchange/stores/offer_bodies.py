@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import fields
+from msgspec import NODEFAULT
+from msgspec.structs import FieldInfo, fields
 
 from exchange.core.model import Offer, Ranked
 
 _decode: Final = msgspec.json.Decoder(Offer).decode
+
+
+def _default_of(field: FieldInfo) -> Any:
+    return field.default if field.default is not NODEFAULT else field.default_factory()
+
 
 _Ranks = tuple[dict[str, Any], ...]
 _before: Final = msgspec.json.Decoder(
@@ -18,7 +24,7 @@ _before: Final = msgspec.json.Decoder(
         [
             (field.name, _Ranks if field.name == "ranks" else field.type)
             if field.required
-            else (field.name, field.type, field.default)
+            else (field.name, field.type, _default_of(field))
             for field in fields(Offer)
         ],
         kw_only=True,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exchange.core.model import CompanyId, LeadId
+from exchange.core.model import CompanyId, LeadId, PingId
+from exchange.core.quality.grading import posted_score
 from exchange.core.reasons import Reason
 from exchange.flow.ports import Contact, Sealed, Vault
-from exchange.flow.registry import DeliveredLead
+from exchange.flow.registry import DeliveredLead, PostedOffer
 from exchange.stores.offer_bodies import read_offer
 from exchange.stores.postgres import Postgres, Record
 from exchange.stores.vault import VaultError
@@ -30,7 +31,15 @@ class PostgresInbox:
         row = await self._postgres.row("delivered_leads", company_id, "", 1, lead_id)
         return None if row is None else self._lead(row)
 
+    async def posted(self, ping_id: PingId) -> PostedOffer | None:
+        """The lead a ping was posted as, if it was."""
+        row = await self._postgres.row("offer_of_lead", ping_id)
+        if row is None:
+            return None
+        return PostedOffer(lead_id=row["id"], offer=read_offer(row["offer"]))
+
     def _lead(self, row: Record) -> DeliveredLead:
+        offer = read_offer(row["offer"])
         reason = row["reason"]
         return DeliveredLead(
             lead_id=row["id"],
@@ -39,12 +48,14 @@ class PostgresInbox:
             vertical=row["vertical"],
             status=row["sale_state"] or "sold",
             price_cents=row["charged"],
-            attributes=read_offer(row["offer"]).attributes,
+            attributes=offer.attributes,
             contact=self._contact(row),
             delivered_at=row["done_at"],
             rejectable_until=row["window_closes_at"],
             rejection_reason=None if reason is None else Reason(reason),
             test=row["test"],
+            consent=offer.consent,
+            quality_score=posted_score(offer),
         )
 
     def _contact(self, row: Record) -> Contact | None:

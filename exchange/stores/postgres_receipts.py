@@ -214,4 +214,7 @@ def read_receipt(body: bytes) -> Receipt:
         candidates=beside.candidates,
         timings_us=beside.timings_us,
         offer=offer,
+        test=offer.test,
+        quality_score=offer.quality_score,
+        flaws=offer.flaws,
     )

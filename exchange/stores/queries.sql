@@ -189,6 +189,9 @@ where d.company_id = $1 and d.state = 'accepted' and d.lead_id > $2
   and ($4::text is null or d.lead_id = $4)
 order by d.lead_id limit $3
 
+-- name: offer_of_lead
+select id, offer from lead where ping_id = $1
+
 -- name: lock_lead
 select 1 from lead where id = $1 for update
 

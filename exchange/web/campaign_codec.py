@@ -30,6 +30,7 @@ from exchange.flow.faults import Invalid
 from exchange.flow.registry import CampaignRecord
 from exchange.web.campaign_secrets import masked
 from exchange.web.contacts import normalise_email
+from exchange.web.quality_codec import read_requires, show_requires
 from exchange.web.wire import LARGEST_INTEGER, cents, dollars
 from exchange.web.wire_campaigns import (
     BidBody,
@@ -72,6 +73,7 @@ def read_campaign(
         caps=tuple(_read_cap(cap, f"caps[{i}]") for i, cap in enumerate(body.caps)),
         schedule=_read_schedule(body.schedule),
         max_age_s=body.max_age_hours * 3600 if body.max_age_hours is not None else None,
+        requires=read_requires(body.requires),
         delivery=tuple(
             _read_target(target, f"delivery[{i}]") for i, target in enumerate(body.delivery)
         ),
@@ -316,6 +318,7 @@ def show_campaign(record: CampaignRecord) -> CampaignAnswer:
         ),
         schedule=_show_schedule(campaign.schedule),
         max_age_hours=campaign.max_age_s // 3600 if campaign.max_age_s is not None else None,
+        requires=show_requires(campaign.requires),
         delivery=tuple(_show_target(target) for target in campaign.delivery),
         version=record.version,
         created_at=record.created_at,

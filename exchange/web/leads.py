@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import perf_counter
 
-from exchange.core.model import LeadId, PingId
+from exchange.core.model import LeadId, PingId, SellerId
 from exchange.core.reasons import REJECTION_REASONS
 from exchange.flow.faults import Gone, Invalid, NotFound
 from exchange.flow.ports import Receipt
@@ -18,6 +18,7 @@ from exchange.web.ping_codec import (
     write_ping_answer,
 )
 from exchange.web.post_codec import answer_post, read_post
+from exchange.web.quality_codec import show_lead_quality, show_pinged_quality
 from exchange.web.wire import PostAnswer
 from exchange.web.wire_leads import (
     LeadAnswer,
@@ -26,6 +27,7 @@ from exchange.web.wire_leads import (
     RejectionBody,
     SellerReceipt,
 )
+from exchange.web.wire_quality import LeadQualityAnswer
 
 
 async def ping(call: Call) -> Reply:
@@ -65,9 +67,26 @@ async def post(call: Call) -> PostAnswer:
 async def get_ping(call: Call) -> SellerReceipt:
     """Show a ping's receipt: to its seller in part, to an operator whole."""
     receipt = await call.site.doors.receipt(PingId(call.id("ping_id")))
-    if receipt is None or not (call.is_operator or receipt.seller_id == call.seller_id):
+    if receipt is None or not _may_see(call, receipt.seller_id):
         raise NotFound("There is no such ping.")
     return show_whole_receipt(receipt) if call.is_operator else show_receipt(receipt)
+
+
+async def get_quality(call: Call) -> LeadQualityAnswer:
+    """Show a lead's quality score with its flaws, and the consent kept of it."""
+    doors, ping_id = call.site.doors, PingId(call.id("ping_id"))
+    # The lead first: it is kept for good, and the receipt is not.
+    posted = await doors.inbox.posted(ping_id)
+    receipt = await doors.receipt(ping_id) if posted is None else None
+    if posted is not None and _may_see(call, posted.offer.seller_id):
+        return show_lead_quality(ping_id, posted.offer, posted.lead_id)
+    if receipt is not None and _may_see(call, receipt.seller_id):
+        return show_pinged_quality(receipt)
+    raise NotFound("There is no such ping.")
+
+
+def _may_see(call: Call, seller_id: SellerId) -> bool:
+    return call.is_operator or seller_id == call.seller_id
 
 
 async def list_leads(call: Call) -> LeadList:

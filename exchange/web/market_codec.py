@@ -10,6 +10,7 @@ from exchange.core.standing import Bucket, Standing, Window, window_start
 from exchange.core.verticals import STATES, AttributeSpec, Vertical
 from exchange.flow.ports import Rejected
 from exchange.flow.registry import Account, DeliveredLead, Reset
+from exchange.web.quality_codec import show_consent_demands
 from exchange.web.wire import dollars, give_reason
 from exchange.web.wire_accounts import (
     AttributeAnswer,
@@ -110,6 +111,8 @@ def show_lead(lead: DeliveredLead) -> LeadAnswer:
         rejectable_until=lead.rejectable_until,
         rejection=give_reason(reason, with_category=True) if reason is not None else None,
         test=lead.test,
+        consent=lead.consent,
+        quality_score=lead.quality_score,
     )
 
 
@@ -154,6 +157,7 @@ def show_vertical(vertical: Vertical) -> VerticalAnswer:
         offer_life_s=vertical.offer_life_s,
         max_age_s=vertical.max_age_s,
         consent_required=vertical.consent_required,
+        consent=show_consent_demands(vertical.consent),
         attributes={name: _show_attribute(spec) for name, spec in vertical.attributes.items()},
     )
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 from urllib.parse import unquote
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import fields
 from uuid_utils import uuid7
 
@@ -28,6 +28,7 @@ from exchange.web.bodies import check_text, decode
 from exchange.web.calls import Call, WebLimits, decoder_of
 from exchange.web.contacts import key_hashes
 from exchange.web.forms import to_json
+from exchange.web.quality_codec import show_quality, show_refused_quality
 from exchange.web.wire import (
     JSON,
     ContactHashes,
@@ -47,6 +48,7 @@ REMEMBERED_SOURCES: Final = 4_096
 """Names and values of sources remembered as free of contact data."""
 
 _HARMLESS: Final[set[str]] = set()
+_TEST: Final = ',"test":true'
 _OWN_FIELDS = frozenset(field.name for field in fields(PingBody))
 
 
@@ -176,7 +178,7 @@ def write_ping_answer(receipt: Receipt) -> bytes:
     return (
         f'{{"ping_id":"{ping_id}","status":"offer","price":{total // 100}.{total % 100:02d},'
         f'"currency":"USD","mode":"{_mode(receipt.share)}","legs":[{legs}],'
-        f'"expires_at":{expires_at}}}'
+        f'"expires_at":{expires_at}{_TEST if receipt.test else ""}}}'
     ).encode()
 
 
@@ -189,16 +191,20 @@ def answer_ping(receipt: Receipt) -> PingAnswer:
             mode=_mode(receipt.share),
             legs=_legs(receipt),
             expires_at=receipt.expires_at,
+            test=receipt.test or UNSET,
         )
     if receipt.status == "refused":
         return RefusedAnswer(
             ping_id=receipt.ping_id,
             reason=give_reason(receipt.reason or Reason.BLOCKED, with_category=True),
+            quality=show_refused_quality(receipt) or UNSET,
+            test=receipt.test or UNSET,
         )
     return NoOfferAnswer(
         ping_id=receipt.ping_id,
         reason=give_reason(receipt.reason or Reason.NO_BID),
         reasons=receipt.reasons,
+        test=receipt.test or UNSET,
     )
 
 
@@ -229,14 +235,17 @@ def show_receipt(receipt: Receipt) -> SellerReceipt:
         else None,
         reasons=receipt.reasons,
         timings_us=receipt.timings_us,
+        test=receipt.test,
+        quality=show_refused_quality(receipt),
     )
 
 
 def show_whole_receipt(receipt: Receipt) -> WholeReceipt:
     """Write a receipt whole, for an operator."""
     seen = show_receipt(receipt)
+    shown = {name: getattr(seen, name) for name in seen.__struct_fields__}
     return WholeReceipt(
-        **{name: getattr(seen, name) for name in seen.__struct_fields__},
+        **shown | {"quality": show_quality(receipt)},
         seller_id=receipt.seller_id,
         vertical=receipt.vertical,
         attributes=receipt.attributes,

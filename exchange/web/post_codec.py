@@ -42,7 +42,8 @@ def read_post(call: Call, now: datetime) -> PostRequest:
         raise NotFound(reason.message, field="ping_id", code=reason.code)
     attributes = _attributes(call, body)
     contact = _contact(body.contact)
-    hashes = key_hashes(_hashes(contact), call.site.limits.hash_key)
+    phone = None if contact.phone is None else normalise_phone(contact.phone, "contact.phone")
+    hashes = key_hashes(_hashes(contact, phone), call.site.limits.hash_key)
     return PostRequest(
         ping_id=PingId(body.ping_id),
         seller_id=call.seller_id,
@@ -53,6 +54,7 @@ def read_post(call: Call, now: datetime) -> PostRequest:
         contact_keys=tuple(hashes.values()),
         attributes={**attributes},
         received_at=now,
+        phone=phone,
     )
 
 
@@ -96,10 +98,10 @@ def _contact(given: ContactBody) -> Contact:
     return contact
 
 
-def _hashes(contact: Contact) -> dict[str, str]:
+def _hashes(contact: Contact, phone: str | None) -> dict[str, str]:
     hashes = {}
-    if contact.phone is not None:
-        hashes["phone"] = digest(normalise_phone(contact.phone, "contact.phone"))
+    if phone is not None:
+        hashes["phone"] = digest(phone)
     if contact.email is not None:
         hashes["email"] = digest(normalise_email(contact.email, "contact.email"))
     return hashes
@@ -137,6 +139,7 @@ def answer_post(result: PostResult) -> PostAnswer:
         reason=give_reason(result.reason, with_category=True)
         if result.reason is not None
         else None,
+        test=result.test,
     )
 
 

@@ -57,6 +57,7 @@ from exchange.web.wire_leads import (
     WholeReceipt,
 )
 from exchange.web.wire_probes import PresetList, ProbeAnswer, ProbeBody
+from exchange.web.wire_quality import LeadQualityAnswer
 
 Handler = Callable[[Call], Awaitable[object]]
 
@@ -117,6 +118,8 @@ ROUTES: Final[tuple[Route, ...]] = (
          forms=True, sells=True, keyed=True, faults=(404, 409, 410, 503)),
     _row("GET", "/v1/pings/{ping_id}", SELLER | OPERATOR, leads.get_ping, "leads",
          answer=_RECEIPT, faults=(404,)),
+    _row("GET", "/v1/pings/{ping_id}/quality", SELLER | OPERATOR, leads.get_quality, "leads",
+         answer=LeadQualityAnswer, faults=(404,)),
     _row("GET", "/v1/leads", COMPANY, leads.list_leads, "leads", answer=LeadList, listed=True),
     _row("GET", "/v1/leads/{lead_id}", COMPANY, leads.get_lead, "leads", answer=LeadAnswer,
          faults=(404,)),

@@ -11,12 +11,13 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from exchange.core.model import AttributeValue, Cascade
 from exchange.core.money import MoneyError, parse_cents
 from exchange.core.reasons import Reason
 from exchange.flow.faults import Invalid
+from exchange.web.wire_flaws import QualityAnswer
 
 JSON: Final = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 """The encoder of every answer: decimals as numbers with the digits they were given."""
@@ -109,6 +110,7 @@ class OfferAnswer(Struct, frozen=True, kw_only=True):
     mode: Literal["exclusive", "shared"]
     legs: tuple[LegPrice, ...]
     expires_at: datetime
+    test: bool | UnsetType = UNSET
 
 
 class NoOfferAnswer(Struct, frozen=True, kw_only=True):
@@ -118,14 +120,17 @@ class NoOfferAnswer(Struct, frozen=True, kw_only=True):
     status: Literal["no_offer"] = "no_offer"
     reason: ReasonAnswer
     reasons: dict[str, int]
+    test: bool | UnsetType = UNSET
 
 
 class RefusedAnswer(Struct, frozen=True, kw_only=True):
-    """The lead is not taken at all."""
+    """The lead is not taken at all; ``quality`` says what is wrong with the lead itself."""
 
     ping_id: str
     status: Literal["refused"] = "refused"
     reason: ReasonAnswer
+    quality: QualityAnswer | UnsetType = UNSET
+    test: bool | UnsetType = UNSET
 
 
 PingAnswer = OfferAnswer | NoOfferAnswer | RefusedAnswer
@@ -172,6 +177,7 @@ class PostAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     price: Decimal | None = None
     reason: ReasonAnswer | None = None
     legs: tuple[LegAnswer, ...] = ()
+    test: bool = False
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from exchange.web.wire import Answer, Body, Name
+from exchange.web.wire_quality import ConsentDemands
 
 
 class SellerBody(Body, frozen=True, kw_only=True):
@@ -174,6 +175,7 @@ class VerticalAnswer(Answer, frozen=True, kw_only=True):
     offer_life_s: int
     max_age_s: int
     consent_required: bool
+    consent: ConsentDemands | None
     attributes: dict[str, AttributeAnswer]
 
 

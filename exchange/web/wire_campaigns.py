@@ -11,6 +11,7 @@ from msgspec import Meta, field
 from exchange.core.dialect import Dialect, PresetUse
 from exchange.core.model import Condition, Period
 from exchange.web.wire import Answer, Body, Id, Moment, Name
+from exchange.web.wire_quality import RequiresBody
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 CampaignStatus = Literal["active", "paused"]
@@ -108,6 +109,7 @@ class CampaignBody(Body, frozen=True, kw_only=True):
     caps: Annotated[tuple[CapBody, ...], Meta(max_length=10)] = ()
     schedule: ScheduleBody = ScheduleBody()
     max_age_hours: Annotated[int, Meta(ge=1, le=8_760)] | None = None
+    requires: RequiresBody | None = None
     delivery: Annotated[tuple[DeliveryBody, ...], Meta(min_length=1, max_length=5)]
 
 
@@ -134,6 +136,7 @@ class CampaignAnswer(Answer, frozen=True, kw_only=True):
     caps: tuple[CapBody, ...]
     schedule: ScheduleBody
     max_age_hours: int | None
+    requires: RequiresBody | None
     delivery: tuple[DeliveryBody, ...]
     version: int
     created_at: datetime

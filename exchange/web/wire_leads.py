@@ -11,10 +11,14 @@ from msgspec import Meta, Raw
 from exchange.flow.ports import Contact
 from exchange.web.wire import Answer, Body, LegPrice, ReasonAnswer
 from exchange.web.wire_accounts import StandingSummary
+from exchange.web.wire_flaws import QualityAnswer
 
 
 class SellerReceipt(Answer, frozen=True, kw_only=True):
-    """What decided a ping, as far as its seller may see: no company and no bid."""
+    """What decided a ping, as far as its seller may see: no company and no bid.
+
+    ``quality`` is there for what was refused for the lead itself or its consent, and for operators.
+    """
 
     ping_id: str
     status: Literal["offer", "no_offer", "refused"]
@@ -26,6 +30,8 @@ class SellerReceipt(Answer, frozen=True, kw_only=True):
     reason: ReasonAnswer | None
     reasons: dict[str, int]
     timings_us: dict[str, int]
+    test: bool
+    quality: QualityAnswer | None
 
 
 class CandidateAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
@@ -60,7 +66,7 @@ class WholeReceipt(SellerReceipt, frozen=True, kw_only=True):
 
 
 class LeadAnswer(Answer, frozen=True, kw_only=True):
-    """A lead as the company that took it sees it."""
+    """A lead as the company that took it sees it; ``consent`` is the proof the seller gave."""
 
     lead_id: str
     delivery_id: str
@@ -74,6 +80,8 @@ class LeadAnswer(Answer, frozen=True, kw_only=True):
     rejectable_until: datetime | None
     rejection: ReasonAnswer | None
     test: bool
+    consent: dict[str, str]
+    quality_score: int
 
 
 class LeadList(Answer, frozen=True, kw_only=True):

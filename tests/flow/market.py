@@ -32,10 +32,11 @@ from exchange.core.model import (
     Policy,
     SellerId,
 )
+from exchange.core.quality.requires import Requires
 from exchange.core.standing import Standing
 from exchange.embedded import StoreUrls
 from exchange.flow.ports import Contact, PostRequest, PostResult, Receipt, Rejected
-from exchange.settings import ContactKey, Secrets, Settings, read_settings
+from exchange.settings import ContactKey, QualitySettings, Secrets, Settings, read_settings
 from exchange.stores.postgres import Postgres, Record
 from exchange.stores.postgres_migrations import migrate
 from exchange.verticals_file import read_verticals
@@ -112,6 +113,7 @@ class Desk:
         delivery: tuple[DeliveryTarget, ...] = (INBOX,),
         filter: Condition | None = None,
         active: bool = True,
+        requires: Requires | None = None,
         campaign_id: CampaignId | None = None,
     ) -> CampaignId:
         """Create a campaign, or save that of ``campaign_id`` again."""
@@ -124,6 +126,7 @@ class Desk:
             filter=filter,
             bid=Bid(exclusive_cents=cents, shared_cents=shared or {}),
             caps=caps,
+            requires=requires,
             delivery=delivery,
         )
         saved = await self.exchange.registry.save_campaign(
@@ -146,6 +149,8 @@ class Desk:
         test: bool = False,
         contact_keys: tuple[str, ...] = (),
         contact_hashes: dict[str, str] | None = None,
+        source: dict[str, str] | None = None,
+        consent: dict[str, str] | None = None,
         **attributes: Any,
     ) -> Ping:
         vertical = self.exchange.market.verticals["solar"]
@@ -161,6 +166,8 @@ class Desk:
             max_buyers=max_buyers,
             min_price_cents=min_price,
             cascade=cascade,
+            source=source or {},
+            consent=consent or {},
             test=test,
         )
 
@@ -345,11 +352,13 @@ async def open_desk(
     policy: Policy | None = None,
     clock: StillClock | None = None,
     secrets: Secrets = SECRETS,
+    quality: QualitySettings | None = None,
 ) -> AsyncIterator[Desk]:
     """A started worker on a database."""
     clock = clock or StillClock()
+    settings = settings_for_tests(policy)
     exchange = Exchange(
-        settings_for_tests(policy),
+        replace(settings, quality=quality or settings.quality),
         secrets,
         read_verticals(CONFIG / "verticals"),
         postgres_url=postgres_url,

@@ -362,3 +362,26 @@ def test_a_mail_relay_comes_from_the_environment_and_needs_a_sender(nowhere: Pat
 def test_a_mail_relay_that_cannot_be_is_refused(nowhere: Path, line: str) -> None:
     with pytest.raises(SettingsError):
         read(nowhere, f"[email]\n{line}\n")
+
+
+def test_checks_that_refuse_are_named_apart_by_commas_and_must_be_known(nowhere: Path) -> None:
+    text = '[quality]\nrefuse = "zip_state, phone_invalid"'
+    assert read(nowhere, text).quality.refuse == ("zip_state", "phone_invalid")
+    environ = {"EXCHANGE_QUALITY_REFUSE": "county"}
+    assert read(nowhere, text, environ).quality.refuse == ("county",)
+    (fault,) = faults_of(nowhere, '[quality]\nrefuse = "zip_state,zap"')
+    assert fault.key == "quality.refuse" and "email_disposable" in fault.allowed
+
+
+def test_domains_of_throw_away_mail_come_from_a_file_one_a_line(nowhere: Path) -> None:
+    more = nowhere / "more.txt"
+    more.write_text("# our own\nBurner.Example.\n\nburn.test # seen in May\nburn.test\n", "utf-8")
+    text = f'[quality]\ndisposable_domains_file = "{more}"'
+    assert read(nowhere, text).quality.disposable_domains_file == ("burner.example", "burn.test")
+    for line in ("not a domain", "http://burn.test", "*.burn.test"):
+        more.write_text(line, "utf-8")
+        assert [fault.key for fault in faults_of(nowhere, text)] == [
+            "quality.disposable_domains_file"
+        ]
+    more.unlink()
+    assert faults_of(nowhere, text)

@@ -142,6 +142,28 @@ def test_every_fault_of_every_file_is_reported_at_once(tmp_path: Path) -> None:
         (HEAD + 'premium = {field = "zip", op = ">=", value = "9"}\n' + ZIP, "premium.op"),
         (HEAD + 'premium = {all = [{field = "zip", op = "="}]}\n' + ZIP, "premium.all[0].value"),
         (HEAD + "premium = {al = []}\n" + ZIP, "premium"),
+        (HEAD + 'quality = {refuse = ["zap"]}\n' + ZIP, "quality.refuse"),
+        (HEAD + "quality = {refuse_score_below = 101}\n" + ZIP, "quality.refuse_score_below"),
+        (HEAD + "quality = {refuze = []}\n" + ZIP, "quality"),
+        (HEAD + "consent = {max_age_s = 60}\n" + ZIP, "consent.max_age_s"),
+        (HEAD + 'consent = {given_at = "at", max_age_s = 0}\n' + ZIP, "consent.max_age_s"),
+        (HEAD + 'consent = {text_versions = ["1"]}\n' + ZIP, "consent.text_versions"),
+        (HEAD + "consent = {needed = true}\n" + ZIP, "consent"),
+        (
+            HEAD + 'impossible = [{when = {field = "sail", op = "exists"}, message = "x"}]\n' + ZIP,
+            "impossible[0].when.field",
+        ),
+        (
+            HEAD + 'impossible = [{when = {field = "zip", op = "exists"}, message = ""}]\n' + ZIP,
+            "impossible[0].message",
+        ),
+        (
+            HEAD
+            + 'impossible = [{when = {field = "zip", op = "exists"}, message = "x",'
+            + " points = 101}]\n"
+            + ZIP,
+            "impossible[0].points",
+        ),
     ],
 )
 def test_a_description_that_cannot_work_is_a_fault(tmp_path: Path, text: str, key: str) -> None:

@@ -23,6 +23,7 @@ from exchange.core.model import (
     PingId,
     Policy,
 )
+from exchange.core.quality.flaws import Flaw, score_of
 from exchange.core.reasons import Reason
 from exchange.core.standing import Bucket, Standing, Window, weigh
 from exchange.core.verticals import AttributeSpec, VerticalSpec, compile_vertical
@@ -45,6 +46,7 @@ from exchange.flow.registry import (
     CampaignRecord,
     DeliveredLead,
     Inbox,
+    PostedOffer,
     Registry,
     Reset,
 )
@@ -253,7 +255,10 @@ def lead_of(number: int) -> DeliveredLead:
 
 
 class MemoryInbox:
-    """Five leads of company-1."""
+    """Five leads of company-1; ``posts`` are leads by their pings."""
+
+    def __init__(self) -> None:
+        self.posts: dict[PingId, PostedOffer] = {}
 
     async def leads(self, company_id: CompanyId, after: str, limit: int) -> list[DeliveredLead]:
         found = [lead_of(n) for n in range(1, 6)] if company_id == "company-1" else []
@@ -262,6 +267,9 @@ class MemoryInbox:
     async def lead(self, company_id: CompanyId, lead_id: LeadId) -> DeliveredLead | None:
         found = await self.leads(company_id, "", 10)
         return next((lead for lead in found if lead.lead_id == lead_id), None)
+
+    async def posted(self, ping_id: PingId) -> PostedOffer | None:
+        return self.posts.get(ping_id)
 
 
 class MemoryGroups(Generic[T]):
@@ -297,12 +305,14 @@ class MemoryDoors:
         self.market = Market([SOLAR, ROOFING], Policy(), TODAY)
         self.accounts = MemoryRegistry()
         self.registry: Registry = self.accounts
-        self.inbox: Inbox = MemoryInbox()
+        self.kept_leads = MemoryInbox()
+        self.inbox: Inbox = self.kept_leads
         self.pings: list[Ping] = []
         self.posts: list[PostRequest] = []
         self.receipts: dict[str, Receipt] = {}
         self.legs_cents: tuple[int, ...] = (3_889,)
         self.refusal: Reason | None = None
+        self.flaws: tuple[Flaw, ...] = ()
         self.fault: Exception | None = None
         self.waiting_for: list[str] = []
         self.asking = 0
@@ -337,6 +347,9 @@ class MemoryDoors:
             reason=self.refusal or (None if offered else Reason.NO_BID),
             reasons={"filter": 41, "schedule": 2, "outbid": 1},
             timings_us={"screen": 12, "auction": 80},
+            test=ping.test,
+            quality_score=score_of(self.flaws),
+            flaws=self.flaws,
             candidates=(
                 Candidate(
                     campaign_id=CampaignId("campaign-1"),

@@ -96,8 +96,9 @@ def test_a_ping_that_names_its_vertical_twice_is_left_to_the_ordinary_way() -> N
 @given(
     legs=st.lists(st.integers(0, 10**9), min_size=1, max_size=5),
     late_us=st.integers(0, 10**9),
+    test=st.booleans(),
 )
-def test_an_offer_is_written_as_its_answer_says(legs: list[int], late_us: int) -> None:
+def test_an_offer_is_written_as_its_answer_says(legs: list[int], late_us: int, test: bool) -> None:
     receipt = Receipt(
         ping_id=PingId("01a200a6-e884-74bf-be17-4c1ffc3ef422"),
         seller_id=SellerId(SELLER),
@@ -108,5 +109,6 @@ def test_an_offer_is_written_as_its_answer_says(legs: list[int], late_us: int) -
         share=len(legs),
         legs_cents=tuple(legs),
         expires_at=NOW + timedelta(microseconds=late_us),
+        test=test,
     )
     assert write_ping_answer(receipt) == JSON.encode(answer_ping(receipt))

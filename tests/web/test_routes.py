@@ -45,6 +45,7 @@ BODIES: dict[str, Any] = {
 # another's name. All other calls answer every caller of their roles alike.
 ANOTHERS = {
     ("GET /v1/pings/{ping_id}", "other-seller"): 404,
+    ("GET /v1/pings/{ping_id}/quality", "other-seller"): 404,
     ("GET /v1/leads/{lead_id}", "other-company"): 404,
     ("POST /v1/leads/{lead_id}/rejections", "other-company"): 404,
     ("POST /v1/campaigns", "other-company"): 403,
