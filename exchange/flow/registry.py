@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 
 from exchange.core.model import Campaign, CampaignId, CompanyId, LeadId
 from exchange.core.reasons import Reason
+from exchange.core.returning import ReturnStatus
 from exchange.core.standing import Window
 from exchange.flow.ports import Contact, Role
 
@@ -53,7 +54,8 @@ class CampaignRecord(Struct, frozen=True, kw_only=True):
 
 
 class DeliveredLead(Struct, frozen=True, kw_only=True):
-    """A lead as the company that took it sees it. ``status`` is sold, rejected or final.
+    """A lead as the company that took it sees it. ``status`` is sold, in_review, rejected or
+    final.
 
     ``contact`` is None where the key it was encrypted with is no longer configured.
     """
@@ -70,6 +72,7 @@ class DeliveredLead(Struct, frozen=True, kw_only=True):
     rejectable_until: datetime | None
     rejection_reason: Reason | None
     test: bool
+    rejection_status: ReturnStatus | None = None
 
 
 class Reset(Struct, frozen=True, kw_only=True):

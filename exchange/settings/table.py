@@ -22,6 +22,7 @@ from exchange.settings.sections import (
     MarketSettings,
     PingSettings,
     PostSettings,
+    ReturnSettings,
     StoreSettings,
 )
 
@@ -50,6 +51,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "http": HttpSettings,
     "ping": PingSettings,
     "post": PostSettings,
+    "returns": ReturnSettings,
     "delivery": DeliverySettings,
     "bidding": BiddingSettings,
     "email": EmailSettings,

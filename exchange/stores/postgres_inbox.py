@@ -45,6 +45,7 @@ class PostgresInbox:
             rejectable_until=row["window_closes_at"],
             rejection_reason=None if reason is None else Reason(reason),
             test=row["test"],
+            rejection_status=row["rejection_status"],
         )
 
     def _contact(self, row: Record) -> Contact | None:
