@@ -108,8 +108,8 @@ class RejectionAnswer(Answer, frozen=True, kw_only=True):
     rejection_id: str
     lead_id: str
     kind: Literal["manual"] = "manual"
-    status: Literal["accepted", "in_review"]
     category: str | None
     reason: str
     value: Decimal
     standing: StandingSummary
+    status: Literal["accepted", "in_review"]
