@@ -6,7 +6,8 @@ by itself, so what was cut off is simply sent again. Source: rules §8.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import Final
 
 from exchange.core.model import CompanyId, LeadId
@@ -46,9 +47,13 @@ class BulkReturns:
         self._window: Window | None = None
         self._seen: set[str] = set()
 
-    async def go(self, company_id: CompanyId, lines: Iterable[Line]) -> AsyncIterator[LineResult]:
+    async def go(
+        self, company_id: CompanyId, lines: Iterable[Line]
+    ) -> AsyncGenerator[LineResult, None]:
         """Take the lines in their order, and tell of each."""
         for line in lines:
+            # Lines that cannot be read wait for nothing: pings must come in between all the same.
+            await asyncio.sleep(0)
             yield await self._take(company_id, line)
 
     async def _take(self, company_id: CompanyId, line: Line) -> LineResult:

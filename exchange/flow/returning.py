@@ -6,7 +6,7 @@ and disputes) and by `exchange.flow.returns`. Source: rules §8.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import date, datetime
 from typing import Literal, Protocol
 
@@ -18,7 +18,7 @@ from exchange.core.reasons import Reason
 from exchange.core.returning import ReturnPolicy, ReturnStatus
 from exchange.core.standing import Standing
 from exchange.flow.faults import Fault
-from exchange.flow.ports import RejectRequest, Role
+from exchange.flow.ports import Rejected, RejectRequest, Role
 
 Decider = Literal["operator", "time"]
 
@@ -135,6 +135,10 @@ class LineResult(Struct, frozen=True, kw_only=True):
 class Foreseeing(Protocol):
     """The books' word on a rejection that is not made."""
 
+    async def earlier(self, company_id: CompanyId, lead_id: LeadId) -> Rejected | None:
+        """What a company's rejection of this lead came to, as `flow.ports.Returns` has it."""
+        ...
+
     async def foresee(self, request: RejectRequest) -> Foreseen:
         """What a rejection would book; raises what making it would raise."""
         ...
@@ -221,8 +225,11 @@ class ReturnDoors(Protocol):
 
     def bulk(
         self, company_id: CompanyId, lines: Iterable[Line], *, dry_run: bool
-    ) -> AsyncIterator[LineResult]:
-        """Return leads line by line; no line stops the others."""
+    ) -> AsyncGenerator[LineResult, None]:
+        """Return leads line by line; no line stops the others.
+
+        Raises Unavailable, before the first, while too many files are under way.
+        """
         ...
 
     async def returns(

@@ -6,7 +6,8 @@ the very next ping is priced by it. Source: rules §8.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from datetime import date, datetime
 from typing import Final
 
@@ -19,7 +20,7 @@ from exchange.core.returning import ReturnPolicy
 from exchange.core.standing import Standing, Window, book, weigh
 from exchange.flow.announce import Announcer
 from exchange.flow.bulk import BulkReturns
-from exchange.flow.faults import Conflict, Fault, Invalid, NotFound
+from exchange.flow.faults import Conflict, Fault, Invalid, NotFound, Unavailable
 from exchange.flow.ports import Clock, Role
 from exchange.flow.registry import Registry
 from exchange.flow.reject import Rejecting
@@ -37,6 +38,9 @@ from exchange.flow.returning import (
 
 MOST_BIDS: Final = 200
 """Campaigns a preview shows the price of; more than people look at."""
+
+MOST_FILES: Final = 4
+"""Bulk returns a worker has under way: each is in memory whole, and asks the books line by line."""
 
 MOST_DUE: Final = 100
 """Reviews approved by themselves in one turn of a worker; the next turn goes on."""
@@ -67,6 +71,7 @@ class Returning:
         self._announcer = announcer
         self._clock = clock
         self._today = today
+        self._files = 0
 
     async def preview(
         self,
@@ -110,8 +115,13 @@ class Returning:
 
     def bulk(
         self, company_id: CompanyId, lines: Iterable[Line], *, dry_run: bool
-    ) -> AsyncIterator[LineResult]:
-        """Return leads line by line, in their order; no line stops the others."""
+    ) -> AsyncGenerator[LineResult, None]:
+        """Return leads line by line, in their order; no line stops the others.
+
+        Raises Unavailable, before the first, while too many files are under way.
+        """
+        if self._files >= MOST_FILES:
+            raise Unavailable("Too many files of returns are under way; try again.")
         bulk = BulkReturns(
             rejecting=self._rejecting,
             foresee=self._foresee,
@@ -119,7 +129,18 @@ class Returning:
             weigh=lambda window: weigh(window, self._today(self._clock.now()), self._market.policy),
             dry_run=dry_run,
         )
-        return bulk.go(company_id, lines)
+        return self._take_file(bulk.go(company_id, lines))
+
+    async def _take_file(
+        self, results: AsyncGenerator[LineResult, None]
+    ) -> AsyncGenerator[LineResult, None]:
+        self._files += 1
+        try:
+            async with aclosing(results):
+                async for result in results:
+                    yield result
+        finally:
+            self._files -= 1
 
     async def returns(
         self, role: Role, subject_id: str, after: str, limit: int
@@ -211,14 +232,17 @@ class Returning:
         except Invalid as unclear:
             if unclear.code != Reason.REASON_UNCLEAR.code:
                 raise
-            # The lead's own rules come first, and one returned before answers whatever is said.
-            request = self._rejecting.read(
-                company_id, lead_id, reason_code=None, text=text, note=None, review=True
-            )
-            foreseen = await self._foreseeing.foresee(request)
-            if foreseen.outcome != "returned_before":
+            # As in rejecting: a lead that was returned answers as it did, whatever is said now.
+            earlier = await self._foreseeing.earlier(company_id, lead_id)
+            if earlier is None:
                 raise
-            return foreseen
+            return Foreseen(
+                outcome="returned_before",
+                reason=earlier.reason,
+                value_cents=earlier.value_cents,
+                day=earlier.day,
+                era=earlier.company.era,
+            )
         return await self._foreseeing.foresee(request)
 
     async def _window(self, company_id: CompanyId, now: datetime) -> Window:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from typing import Final, Literal
 
 from msgspec.structs import asdict
@@ -31,6 +32,9 @@ NDJSON_TYPE: Final = "application/x-ndjson"
 MAX_WORDS: Final = 1_000
 """Characters of a text or a note, as in a single rejection."""
 
+BLANK_FACTOR: Final = 2
+"""Lines of a file, the blank ones too, for each that is taken."""
+
 _COLUMNS: Final = ("lead_id", "reason", "note", "text", "review")
 _PLAIN: Final = _COLUMNS[:3]
 """The columns of a file without a header."""
@@ -49,6 +53,8 @@ def read_csv(body: bytes, max_lines: int) -> Iterator[Line]:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Malformed("The body is not UTF-8.") from None
+    if text.count("\n") > BLANK_FACTOR * max_lines:
+        _check_count(text.count("\n"), max_lines)
     texts = [(n, line) for n, line in enumerate(_split(text), 1) if line.strip(" ,")]
     columns: tuple[str, ...] = _PLAIN
     if texts and texts[0][1].lstrip(' "').lower().startswith("lead_id"):
@@ -182,7 +188,7 @@ def content_type_of(form: Form) -> str:
 
 
 async def write(
-    results: AsyncIterator[LineResult], form: Form, *, dry_run: bool
+    results: AsyncGenerator[LineResult, None], form: Form, *, dry_run: bool
 ) -> AsyncGenerator[bytes, None]:
     """Write each result as it comes; JSON ends with how many there were of each status."""
     counts: Counter[str] = Counter()
@@ -191,17 +197,18 @@ async def write(
         yield _row(LineAnswer.__struct_fields__)
     elif form == "json":
         yield b'{"dry_run":%s,"lines":[' % (b"true" if dry_run else b"false")
-    async for result in results:
-        answer = show_line(result)
-        if form == "csv":
-            yield _row([_cell(value) for value in asdict(answer).values()])
-        elif form == "ndjson":
-            yield JSON.encode(answer) + b"\n"
-        else:
-            yield (b",\n" if counts else b"\n") + JSON.encode(answer)
-        counts[result.status] += 1
-        if result.status in ("accepted", "in_review"):
-            value_cents += result.value_cents or 0
+    async with aclosing(results):
+        async for result in results:
+            answer = show_line(result)
+            if form == "csv":
+                yield _row([_cell(value) for value in asdict(answer).values()])
+            elif form == "ndjson":
+                yield JSON.encode(answer) + b"\n"
+            else:
+                yield (b",\n" if counts else b"\n") + JSON.encode(answer)
+            counts[result.status] += 1
+            if result.status in ("accepted", "in_review"):
+                value_cents += result.value_cents or 0
     if form == "json":
         statuses = ("accepted", "in_review", "returned_before", "refused", "not_tried")
         ending = {status: counts[status] for status in statuses}

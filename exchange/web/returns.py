@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 
 from exchange.core.reasons import REJECTION_REASONS, Reason
 from exchange.flow.faults import Invalid
@@ -38,11 +39,14 @@ async def bulk_reject(call: Call) -> Reply:
     )
 
 
-async def _counted(call: Call, results: AsyncIterator[LineResult]) -> AsyncIterator[LineResult]:
-    async for result in results:
-        if result.reason is not None:
-            call.site.metrics.count_rejection(category_of(result.reason) or "unclear")
-        yield result
+async def _counted(
+    call: Call, results: AsyncGenerator[LineResult, None]
+) -> AsyncGenerator[LineResult, None]:
+    async with aclosing(results):
+        async for result in results:
+            if result.reason is not None:
+                call.site.metrics.count_rejection(category_of(result.reason) or "unclear")
+            yield result
 
 
 async def list_returns(call: Call) -> ReturnList:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
@@ -127,7 +127,7 @@ class MemoryReturns:
 
     async def bulk(
         self, company_id: CompanyId, lines: Iterable[Line], *, dry_run: bool
-    ) -> AsyncIterator[LineResult]:
+    ) -> AsyncGenerator[LineResult, None]:
         self.lines = []
         for line in lines:
             self.lines.append(line)

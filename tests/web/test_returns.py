@@ -134,6 +134,7 @@ async def test_a_dry_run_of_a_file_says_so(wire: Wire) -> None:
         pytest.param("lead_id,reason\n", "", 422, "missing_field", id="a header only"),
         pytest.param("lead_id,price\nlead-1,1\n", "", 422, "unknown_field", id="unknown column"),
         pytest.param("lead-1,seasonal\n" * 10_001, "", 422, "too_many_lines", id="too many"),
+        pytest.param("\n" * 20_001, "", 422, "too_many_lines", id="too many empty ones"),
         pytest.param(b"\xff\xfe", "", 400, "malformed", id="no UTF-8"),
         pytest.param("lead-1,seasonal\n", "?dry_run=yes", 422, "invalid", id="dry_run"),
         pytest.param("lead-1,seasonal\n", "?dryrun=true", 422, "invalid", id="no such option"),
