@@ -1,4 +1,4 @@
-"""Returns booked before there were reviews, and by workers of the version before, are understood."""
+"""Returns of the version before, and of its workers that still run, are understood."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from exchange.stores.postgres_migrations import migrate, read_migrations
 SOLD = """
 insert into seller (id, name, created_at) values ('s', 's', now());
 insert into company (id, name, created_at) values ('c', 'c', now());
-insert into lead (id, ping_id, seller_id, vertical, test, idempotency_key, body_hash, offer, contact,
-                  contact_key_id, contact_keys, owner, received_at, deadline_at)
+insert into lead (id, ping_id, seller_id, vertical, test, idempotency_key, body_hash, offer,
+                  contact, contact_key_id, contact_keys, owner, received_at, deadline_at)
 select lead, lead, 's', 'solar', false, lead, '', '', '', 1, '{}', 'w', now(), now()
 from unnest(array['l1', 'l2']) as lead;
 insert into leg (lead_id, leg, state, promised) select id, 0, 'sold', 8500 from lead;
