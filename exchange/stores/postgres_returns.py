@@ -4,7 +4,7 @@ transaction. Implements `flow.ports.Returns`. Source: rules §8.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -21,6 +21,15 @@ from exchange.stores.postgres import QUERIES, Postgres, Record
 from exchange.stores.postgres_books import set_lead_state
 from exchange.stores.postgres_room import decode_change
 from exchange.stores.vault import VaultError
+
+
+class _Judged(NamedTuple):
+    """A sale that may be returned, or one that was: ``earlier`` is what that came to."""
+
+    sale: Record
+    terms: Terms
+    is_reviewed: bool
+    earlier: Rejected | None = None
 
 
 class PostgresReturns:
@@ -41,17 +50,18 @@ class PostgresReturns:
     async def reject(self, request: RejectRequest) -> Rejected:
         """Return a lead, once; a repeat gives what the first gave."""
         async with self._postgres.connection() as connection, connection.transaction():
-            sale, earlier = await self._judged(connection, request)
-            return earlier or await self._book(connection, request, sale)
+            judged = await self._judged(connection, request)
+            return judged.earlier or await self._book(connection, request, judged)
 
     async def foresee(self, request: RejectRequest) -> Foreseen:
         """What `reject` would book, or raise."""
         async with self._postgres.connection() as connection, connection.transaction():
-            sale, earlier = await self._judged(connection, request)
+            judged = await self._judged(connection, request)
+        sale, earlier = judged.sale, judged.earlier
         if earlier is not None:
             outcome: Literal["accepted", "in_review", "returned_before"] = "returned_before"
         else:
-            outcome = "in_review" if _is_reviewed(request) else "accepted"
+            outcome = "in_review" if judged.is_reviewed else "accepted"
         return Foreseen(
             outcome=outcome,
             reason=request.reason if earlier is None else earlier.reason,
@@ -60,10 +70,8 @@ class PostgresReturns:
             era=sale["era"],
         )
 
-    async def _judged(
-        self, connection: Any, request: RejectRequest
-    ) -> tuple[Record, Rejected | None]:
-        """The sale, held still, and what an earlier return of it came to.
+    async def _judged(self, connection: Any, request: RejectRequest) -> _Judged:
+        """The sale, held still, with its terms, and what an earlier return of it came to.
 
         Raises Conflict with the rule that refuses the rejection.
         """
@@ -73,23 +81,24 @@ class PostgresReturns:
         sale = await connection.fetchrow(QUERIES["lock_sale"], request.lead_id, request.company_id)
         if sale is None:
             raise await self._why_no_sale(connection, request)
+        terms = request.terms
         row = await connection.fetchrow(QUERIES["rejection_of_delivery"], sale["delivery_id"])
         if row is not None:
-            return sale, self._answer_again(row)
+            return _Judged(sale, terms, False, self._answer_again(row))
         refused = judge(
             window_closes_at=sale["window_closes_at"],
             is_test=False,
             reason=request.reason,
             now=request.now,
-            terms=_terms_of(request),
+            terms=_with_unread(terms, request.reason),
         )
         if refused is not None:
             raise because(refused, field=_field_of(refused), details=_details(refused, sale))
-        return sale, None
+        return _Judged(sale, terms, request.reviewed or terms.reviewed)
 
-    async def _book(self, connection: Any, request: RejectRequest, sale: Record) -> Rejected:
+    async def _book(self, connection: Any, request: RejectRequest, judged: _Judged) -> Rejected:
         rejection_id = str(uuid7())
-        is_reviewed = _is_reviewed(request)
+        sale, is_reviewed = judged.sale, judged.is_reviewed
         # A company's own words may quote the contact.
         note = request.note and self._vault.seal_note(request.note, request.lead_id)
         await connection.fetchval(
@@ -101,7 +110,7 @@ class PostgresReturns:
             note.key_id if note else None,
             request.now,
             request.review_until if is_reviewed else None,
-            sorted(request.terms.allowed) if is_reviewed else None,
+            sorted(judged.terms.allowed) if is_reviewed else None,
         )
         await set_lead_state(connection, request.lead_id)
         today = request.day
@@ -161,15 +170,11 @@ def open_sealed(vault: Vault, row: Record, column: str, key_column: str) -> str 
         return None
 
 
-def _is_reviewed(request: RejectRequest) -> bool:
-    return request.reviewed or request.terms.reviewed
-
-
-def _terms_of(request: RejectRequest) -> Terms:
+def _with_unread(terms: Terms, reason: Reason) -> Terms:
     """The terms; a reason nobody could read yet is for the review to judge."""
-    if request.reason is not Reason.REASON_UNCLEAR:
-        return request.terms
-    return replace(request.terms, allowed=request.terms.allowed | {Reason.REASON_UNCLEAR})
+    if reason is not Reason.REASON_UNCLEAR:
+        return terms
+    return replace(terms, allowed=terms.allowed | {Reason.REASON_UNCLEAR})
 
 
 def _field_of(refused: Reason) -> str | None:

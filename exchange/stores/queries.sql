@@ -222,7 +222,7 @@ select reverse_rejection($1, $2, $3, $4)
 -- name: due_review
 select r.id, r.lead_id from rejection r join lead l on l.id = r.lead_id
 where r.status = 'in_review' and r.review_until <= $1
-order by r.review_until limit 1 for update of l skip locked
+order by r.review_until limit 1 for update of l, r skip locked
 
 -- name: returns_of_all
 select id from rejection where id > $1 order by id limit $2

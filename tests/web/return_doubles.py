@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
@@ -76,7 +77,8 @@ WAITING = replace(
 class MemoryReturns:
     """Five returns of company-1 and seller-1, a delivery that failed; takes every decision.
 
-    ``lines`` are those of the last bulk return; one of a lead named ``lead-boom`` breaks.
+    ``lines`` are those of the last bulk return; one of a lead named ``lead-boom`` breaks, and
+    one of ``lead-slow`` waits for ``slow``.
     """
 
     def __init__(self) -> None:
@@ -91,6 +93,7 @@ class MemoryReturns:
             )
         }
         self.lines: list[Line] = []
+        self.slow = asyncio.Event()
         self.decided: list[tuple[object, ...]] = []
 
     async def preview(
@@ -131,6 +134,8 @@ class MemoryReturns:
         self.lines = []
         for line in lines:
             self.lines.append(line)
+            if line.lead_id == "lead-slow":
+                await self.slow.wait()
             if line.lead_id == "lead-boom":
                 raise RuntimeError("boom")
             status: Literal["accepted", "refused"] = "refused" if line.fault else "accepted"

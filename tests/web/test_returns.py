@@ -163,6 +163,23 @@ async def test_a_stream_that_fails_is_cut_off_and_the_next_call_answered(wire: W
     assert (await send(wire, "lead-1,seasonal\n")).status == 200
 
 
+async def test_a_line_is_told_before_the_next_is_done(wire: Wire) -> None:
+    headers = {
+        "Authorization": "Bearer key-of-company",
+        "Content-Type": "text/csv",
+        "Accept": "application/x-ndjson",
+    }
+    url = f"http://127.0.0.1:{wire.port}{PATH}"
+    file = b"lead-1,seasonal\nlead-slow,seasonal\n"
+    async with wire.session.post(url, data=file, headers=headers) as answer:
+        first = await answer.content.readline()
+        assert msgspec.json.decode(first)["line"] == 1
+        assert not wire.doors.returns.slow.is_set()
+        wire.doors.returns.slow.set()
+        second = await answer.content.readline()
+        assert msgspec.json.decode(second)["line"] == 2
+
+
 async def items(wire: Wire, key: str, path: str = PATH) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = (await wire.call("GET", path, key=key)).json["items"]
     return found
