@@ -41,6 +41,7 @@ from exchange.flow.ping_together import PingGroups, PingingTogether, Told
 from exchange.flow.ports import Answer, Clock, Parcel, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.post import Posting
 from exchange.flow.reject import Rejecting
+from exchange.flow.returns import Returning
 from exchange.flow.sell import Selling
 from exchange.settings import QualitySettings, Secrets, Settings
 from exchange.stores.check import Checked, check
@@ -51,6 +52,7 @@ from exchange.stores.postgres_inbox import PostgresInbox
 from exchange.stores.postgres_receipts import PostgresReceipts
 from exchange.stores.postgres_registry import PostgresRegistry
 from exchange.stores.postgres_returns import PostgresReturns
+from exchange.stores.postgres_reviews import PostgresReviews
 from exchange.stores.postgres_snapshots import PostgresSnapshots
 from exchange.stores.rebuild import Rebuilt, rebuild
 from exchange.stores.redis_client import quick_client, waiting_client
@@ -125,16 +127,11 @@ class Exchange:
 
     def _build_flows(self) -> None:
         settings = self.settings
+        self._housekeeping = Housekeeping(self.postgres, settings.stores.receipt_days)
         self._build_buyers()
         self._build_ping()
         self._build_post()
-        self.rejecting = Rejecting(
-            market=self.market,
-            returns=PostgresReturns(self.postgres, settings.market, self.vault),
-            announcer=self.announcer,
-            clock=self.clock,
-            today=self.today,
-        )
+        self._build_returns()
         self.following = Following(
             owner=self.owner,
             market=self.market,
@@ -147,8 +144,31 @@ class Exchange:
             clock=self.clock,
             today=self.today,
             rebuild=self.rebuild,
-            tidy=Housekeeping(self.postgres, settings.stores.receipt_days).tidy,
+            tidy=self._tidy,
             on_error=lambda name, error: log.warning("loop failed", loop=name, error=str(error)),
+        )
+
+    def _build_returns(self) -> None:
+        settings, policy = self.settings, self.settings.returns.policy
+        books = PostgresReturns(self.postgres, settings.market, self.vault)
+        self.rejecting = Rejecting(
+            market=self.market,
+            returns=books,
+            announcer=self.announcer,
+            clock=self.clock,
+            today=self.today,
+            policy=policy,
+        )
+        self.returning = Returning(
+            market=self.market,
+            rejecting=self.rejecting,
+            foreseeing=books,
+            reviews=PostgresReviews(self.postgres, settings.market, policy, self.vault),
+            registry=self.registry,
+            announcer=self.announcer,
+            clock=self.clock,
+            today=self.today,
+            policy=policy,
         )
 
     def _build_buyers(self) -> None:
@@ -308,10 +328,11 @@ class Exchange:
         reason_code: str | None,
         text: str | None,
         note: str | None,
+        review: bool = False,
     ) -> tuple[Rejected, Standing]:
         """Return a sold lead."""
         return await self.rejecting.reject(
-            company_id, lead_id, reason_code=reason_code, text=text, note=note
+            company_id, lead_id, reason_code=reason_code, text=text, note=note, review=review
         )
 
     async def receipt(self, ping_id: PingId) -> Receipt | None:
@@ -363,6 +384,11 @@ class Exchange:
         return await rebuild(
             self.postgres, self.snapshots, self.mirror, self.offers, now=now, first_day=first
         )
+
+    async def _tidy(self, now: datetime) -> None:
+        """What is due once a minute."""
+        await self.returning.approve_due(now)
+        await self._housekeeping.tidy(now)
 
     async def _retire(self) -> None:
         """Let the others take over at once what this worker leaves, not after a silence."""

@@ -1,7 +1,8 @@
 """The life of a lead, as one table of (state, event) → state.
 
 A lead with several legs (a shared sale) is in the state `combine` makes of them, so it too is in
-exactly one. Source: rules §2.
+exactly one. A sale that is restored after its window has closed is sold and final in one step.
+Source: rules §2, §8.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ class State(StrEnum):
     RECEIVED = "received"
     DELIVERING = "delivering"
     SOLD = "sold"
+    IN_REVIEW = "in_review"
     UNSOLD = "unsold"
     REJECTED = "rejected"
     FINAL = "final"
@@ -34,6 +36,10 @@ class Event(StrEnum):
     LIMIT_PASSED = "limit_passed"
     FOUND_INVALID = "found_invalid"
     COMPANY_REJECTED = "company_rejected"
+    REVIEW_ASKED = "review_asked"
+    REVIEW_APPROVED = "review_approved"
+    REVIEW_DECLINED = "review_declined"
+    REJECTION_REVERSED = "rejection_reversed"
     WINDOW_CLOSED = "window_closed"
 
 
@@ -52,12 +58,17 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     (State.DELIVERING, Event.LIMIT_PASSED): State.TIMED_OUT,
     (State.DELIVERING, Event.FOUND_INVALID): State.INVALID,
     (State.SOLD, Event.COMPANY_REJECTED): State.REJECTED,
+    (State.SOLD, Event.REVIEW_ASKED): State.IN_REVIEW,
+    (State.IN_REVIEW, Event.REVIEW_APPROVED): State.REJECTED,
+    (State.IN_REVIEW, Event.REVIEW_DECLINED): State.SOLD,
+    (State.REJECTED, Event.REJECTION_REVERSED): State.SOLD,
     (State.SOLD, Event.WINDOW_CLOSED): State.FINAL,
 }
 
 DONE: Final = frozenset(
     {
         State.SOLD,
+        State.IN_REVIEW,
         State.UNSOLD,
         State.REJECTED,
         State.FINAL,
@@ -71,6 +82,7 @@ PRECEDENCE: Final = (
     State.DELIVERING,
     State.RECEIVED,
     State.SOLD,
+    State.IN_REVIEW,
     State.FINAL,
     State.REJECTED,
     State.TIMED_OUT,

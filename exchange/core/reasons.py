@@ -121,6 +121,12 @@ class Reason(IntEnum):
     TEST_LEAD = 604
     RESET_TOO_EARLY = 611
     RESET_TOO_SOON = 612
+    RETURN_DECLINED = 620
+    RETURN_REVERSED = 621
+    RETURN_UNDECIDED = 622
+    DISPUTE_TOO_LATE = 623
+    DECIDED_OTHERWISE = 624
+    DISPUTED_OTHERWISE = 625
 
     @cached_property
     def code(self) -> str:
@@ -302,4 +308,10 @@ _MESSAGES: Final = {
     Reason.TEST_LEAD: "A test lead touches no money and cannot be rejected.",
     Reason.RESET_TOO_EARLY: "Too little was assigned since the last CRM reset.",
     Reason.RESET_TOO_SOON: "The last CRM reset is too recent.",
+    Reason.RETURN_DECLINED: "The return of this lead was reviewed and declined.",
+    Reason.RETURN_REVERSED: "The return of this lead was reversed; the sale stands.",
+    Reason.RETURN_UNDECIDED: "The return is still under review; nothing was taken back yet.",
+    Reason.DISPUTE_TOO_LATE: "The time in which this return could be disputed has passed.",
+    Reason.DECIDED_OTHERWISE: "This was decided already, and otherwise.",
+    Reason.DISPUTED_OTHERWISE: "This return was disputed already, with another statement.",
 }

@@ -22,6 +22,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     """What a sale's terms say of returns; the default allows every reason."""
 
     allowed: frozenset[Reason] = frozenset(REJECTION_REASONS.values())
+    reviewed: bool = False
 
 
 class Classified(Struct, frozen=True):

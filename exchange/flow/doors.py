@@ -11,6 +11,7 @@ from exchange.flow.bidding import BidderState
 from exchange.flow.ping_together import PingGroups, Told
 from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.registry import Inbox, Registry
+from exchange.flow.returning import ReturnDoors
 
 T = TypeVar("T")
 
@@ -39,6 +40,11 @@ class Doors(Protocol):
         ...
 
     @property
+    def returning(self) -> ReturnDoors:
+        """Returns beyond the rejection itself: previews, many at once, reviews, disputes."""
+        ...
+
+    @property
     def asking(self) -> int:
         """How many pings wait for companies' own bidders now."""
         ...
@@ -63,8 +69,12 @@ class Doors(Protocol):
         reason_code: str | None,
         text: str | None,
         note: str | None,
+        review: bool = False,
     ) -> tuple[Rejected, Standing]:
-        """Return a sold lead; the next ping is priced by the standing given back."""
+        """Return a sold lead; the next ping is priced by the standing given back.
+
+        ``review`` asks for the operator's where the text fits no reason.
+        """
         ...
 
     async def receipt(self, ping_id: PingId) -> Receipt | None:

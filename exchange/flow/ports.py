@@ -370,7 +370,11 @@ class Vault(Protocol):
         ...
 
     def seal_note(self, note: str, lead_id: LeadId) -> Sealed:
-        """Encrypt what a company wrote of a lead."""
+        """Encrypt what was written of a lead."""
+        ...
+
+    def open_note(self, sealed: Sealed, lead_id: LeadId) -> str:
+        """Decrypt a note. Raises VaultError like `open`."""
         ...
 
 
@@ -448,7 +452,11 @@ class Books(Protocol):
 
 
 class RejectRequest(Struct, frozen=True, kw_only=True):
-    """A company's wish to return a lead."""
+    """A company's wish to return a lead.
+
+    Where its terms say so, or it is ``reviewed`` whatever they say, it waits for the operator,
+    until ``review_until`` at most. A reason that nobody could read yet is REASON_UNCLEAR.
+    """
 
     lead_id: LeadId
     company_id: CompanyId
@@ -457,10 +465,15 @@ class RejectRequest(Struct, frozen=True, kw_only=True):
     now: datetime
     day: date
     terms: Terms
+    review_until: datetime
+    reviewed: bool = False
 
 
 class Rejected(Struct, frozen=True, kw_only=True):
-    """An accepted rejection. ``company`` is the whole company right after it, on day ``day``."""
+    """A rejection that was taken. ``company`` is the whole company right after it, on ``day``.
+
+    One that is in review counts in the company's rates, and is credited once it is approved.
+    """
 
     rejection_id: str
     lead_id: LeadId
@@ -469,13 +482,17 @@ class Rejected(Struct, frozen=True, kw_only=True):
     rejected_at: datetime
     day: date
     company: CompanyChange
+    status: Literal["accepted", "in_review"] = "accepted"
 
 
 class Returns(Protocol):
     """Manual rejections of sold leads."""
 
     async def earlier(self, company_id: CompanyId, lead_id: LeadId) -> Rejected | None:
-        """What a company's rejection of this lead came to, if it was rejected."""
+        """What a company's rejection of this lead came to, if it was rejected.
+
+        Raises Conflict where it was declined or reversed since.
+        """
         ...
 
     async def reject(self, request: RejectRequest) -> Rejected:

@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 from exchange.core.model import Campaign, CampaignId, CompanyId, LeadId, Offer, PingId
 from exchange.core.quality.flaws import BEST_SCORE
 from exchange.core.reasons import Reason
+from exchange.core.returning import ReturnStatus
 from exchange.core.standing import Window
 from exchange.flow.ports import Contact, Role
 
@@ -54,7 +55,8 @@ class CampaignRecord(Struct, frozen=True, kw_only=True):
 
 
 class DeliveredLead(Struct, frozen=True, kw_only=True):
-    """A lead as the company that took it sees it. ``status`` is sold, rejected or final.
+    """A lead as the company that took it sees it. ``status`` is sold, in_review, rejected or
+    final.
 
     ``contact`` is None where the key it was encrypted with is no longer configured. ``consent`` is
     the pinged proof of consent, ``quality_score`` the lead's with its contact.
@@ -74,6 +76,7 @@ class DeliveredLead(Struct, frozen=True, kw_only=True):
     test: bool
     consent: dict[str, str] = {}
     quality_score: int = BEST_SCORE
+    rejection_status: ReturnStatus | None = None
 
 
 class PostedOffer(Struct, frozen=True, kw_only=True):

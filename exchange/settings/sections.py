@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta, Struct
 
 from exchange.core.model import Policy
+from exchange.core.returning import ReturnPolicy
 
 PACKAGED_CONFIG: Final = Path(__file__).resolve().parents[2] / "config"
 """The config directory beside the package, wherever the exchange is started from."""
@@ -134,6 +135,34 @@ class PostSettings(Struct, frozen=True, kw_only=True):
     limit_s: Annotated[int, _whole(1, 600, "Seconds after which a lead is timed out")] = 30
     max_inflight: Annotated[int, _whole(1, 100_000, "Posts a worker takes at once")] = 1_000
     grace_s: Annotated[int, _whole(0, 604_800, "Seconds an expired offer is still known")] = 86_400
+
+
+class ReturnSettings(Struct, frozen=True, kw_only=True):
+    """How returns of leads are reviewed and disputed."""
+
+    review: Annotated[
+        Literal["asked", "unclear", "all"],
+        Meta(description="Returns reviewed: contracts' and those asked for, unclear texts, all"),
+    ] = "asked"
+    review_hours: Annotated[
+        int, _whole(1, 720, "Hours after which a return nobody reviewed is approved")
+    ] = 72
+    dispute_days: Annotated[
+        int, _whole(1, 90, "Days in which a seller may dispute an accepted return")
+    ] = 7
+    bulk_lines: Annotated[int, _whole(1, 1_000_000, "The most lines of one bulk return")] = 10_000
+    bulk_max_bytes: Annotated[int, _whole(1_024, 2**28, "The largest body of a bulk return")] = (
+        4_194_304
+    )
+
+    @property
+    def policy(self) -> ReturnPolicy:
+        """The policy these make."""
+        return ReturnPolicy(
+            review=self.review,
+            review_s=self.review_hours * 3600,
+            dispute_s=self.dispute_days * 86_400,
+        )
 
 
 class DeliverySettings(Struct, frozen=True, kw_only=True):
@@ -309,6 +338,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     ping: PingSettings = PingSettings()
     quality: QualitySettings = QualitySettings()
     post: PostSettings = PostSettings()
+    returns: ReturnSettings = ReturnSettings()
     delivery: DeliverySettings = DeliverySettings()
     bidding: BiddingSettings = BiddingSettings()
     email: EmailSettings = EmailSettings()

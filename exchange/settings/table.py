@@ -23,6 +23,7 @@ from exchange.settings.sections import (
     PingSettings,
     PostSettings,
     QualitySettings,
+    ReturnSettings,
     StoreSettings,
 )
 
@@ -52,6 +53,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "ping": PingSettings,
     "quality": QualitySettings,
     "post": PostSettings,
+    "returns": ReturnSettings,
     "delivery": DeliverySettings,
     "bidding": BiddingSettings,
     "email": EmailSettings,

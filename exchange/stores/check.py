@@ -109,7 +109,11 @@ _BOOK_CHECKS: Final[dict[str, Callable[[Record], str]]] = {
         f"{_with(r['rejected'])} a CRM rejection"
     ),
     "check_sales": lambda r: (
-        f"sale {r['delivery_id']}: {r['state']}, {_with(r['returned'])} a rejection"
+        f"sale {r['delivery_id']}: {r['state']}, {_with(r['status'] is not None)} a rejection"
+        f"{(r['status'] and ' that is ' + r['status']) or ''}"
+    ),
+    "check_disputes": lambda r: (
+        f"dispute {r['id']}: {r['status']}, its rejection {r['rejection_status']}"
     ),
     "check_sale_entries": lambda r: (
         f"ledger key {r['key']}: company {format_cents(r['company_entry'])} and seller "

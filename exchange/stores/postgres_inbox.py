@@ -56,6 +56,7 @@ class PostgresInbox:
             test=row["test"],
             consent=offer.consent,
             quality_score=posted_score(offer),
+            rejection_status=row["rejection_status"],
         )
 
     def _contact(self, row: Record) -> Contact | None:

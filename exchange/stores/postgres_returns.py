@@ -4,24 +4,36 @@ transaction. Implements `flow.ports.Returns`. Source: rules §8.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 from uuid_utils import uuid7
 
 from exchange.core.model import CompanyId, LeadId, Policy
 from exchange.core.reasons import Reason
-from exchange.core.rejection import judge
+from exchange.core.rejection import Terms, judge
 from exchange.core.standing import window_start
 from exchange.flow.faults import NotFound, because
-from exchange.flow.ports import Rejected, RejectRequest, Vault
+from exchange.flow.ports import Rejected, RejectRequest, Sealed, Vault
+from exchange.flow.returning import Foreseen
 from exchange.stores.postgres import QUERIES, Postgres, Record
 from exchange.stores.postgres_books import set_lead_state
 from exchange.stores.postgres_room import decode_change
+from exchange.stores.vault import VaultError
+
+
+class _Judged(NamedTuple):
+    """A sale that may be returned, or one that was: ``earlier`` is what that came to."""
+
+    sale: Record
+    terms: Terms
+    is_reviewed: bool
+    earlier: Rejected | None = None
 
 
 class PostgresReturns:
-    """Returns of sold leads."""
+    """Returns of sold leads. Implements `flow.returning.Foreseeing` as well."""
 
     def __init__(self, postgres: Postgres, policy: Policy, vault: Vault) -> None:
         self._postgres = postgres
@@ -32,38 +44,61 @@ class PostgresReturns:
 
     async def earlier(self, company_id: CompanyId, lead_id: LeadId) -> Rejected | None:
         """What a company's rejection of this lead came to, if it was rejected."""
-        answer = await self._postgres.value("rejection_of_lead", lead_id, company_id)
-        return None if answer is None else self._decode(answer)
+        row = await self._postgres.row("rejection_of_lead", lead_id, company_id)
+        return None if row is None else self._answer_again(row)
 
     async def reject(self, request: RejectRequest) -> Rejected:
         """Return a lead, once; a repeat gives what the first gave."""
         async with self._postgres.connection() as connection, connection.transaction():
-            # The lead first, as a post does: so neither waits for the other for ever, and the
-            # lead's state is computed from legs that stand still.
-            await connection.execute(QUERIES["lock_lead"], request.lead_id)
-            sale = await connection.fetchrow(
-                QUERIES["lock_sale"], request.lead_id, request.company_id
-            )
-            if sale is None:
-                raise await self._why_no_sale(connection, request)
-            if sale["state"] == "rejected":
-                row = await connection.fetchrow(
-                    QUERIES["rejection_of_delivery"], sale["delivery_id"]
-                )
-                return self._decode(row["answer"])
-            refused = judge(
-                window_closes_at=sale["window_closes_at"],
-                is_test=False,
-                reason=request.reason,
-                now=request.now,
-                terms=request.terms,
-            )
-            if refused is not None:
-                raise because(refused, field=_field_of(refused), details=_details(refused, sale))
-            return await self._book(connection, request, sale)
+            judged = await self._judged(connection, request)
+            return judged.earlier or await self._book(connection, request, judged)
 
-    async def _book(self, connection: Any, request: RejectRequest, sale: Record) -> Rejected:
+    async def foresee(self, request: RejectRequest) -> Foreseen:
+        """What `reject` would book, or raise."""
+        async with self._postgres.connection() as connection, connection.transaction():
+            judged = await self._judged(connection, request)
+        sale, earlier = judged.sale, judged.earlier
+        if earlier is not None:
+            outcome: Literal["accepted", "in_review", "returned_before"] = "returned_before"
+        else:
+            outcome = "in_review" if judged.is_reviewed else "accepted"
+        return Foreseen(
+            outcome=outcome,
+            reason=request.reason if earlier is None else earlier.reason,
+            value_cents=sale["charged"],
+            day=sale["day"],
+            era=sale["era"],
+        )
+
+    async def _judged(self, connection: Any, request: RejectRequest) -> _Judged:
+        """The sale, held still, with its terms, and what an earlier return of it came to.
+
+        Raises Conflict with the rule that refuses the rejection.
+        """
+        # The lead first, as a post does: so neither waits for the other for ever, and the
+        # lead's state is computed from legs that stand still.
+        await connection.execute(QUERIES["lock_lead"], request.lead_id)
+        sale = await connection.fetchrow(QUERIES["lock_sale"], request.lead_id, request.company_id)
+        if sale is None:
+            raise await self._why_no_sale(connection, request)
+        terms = request.terms
+        row = await connection.fetchrow(QUERIES["rejection_of_delivery"], sale["delivery_id"])
+        if row is not None:
+            return _Judged(sale, terms, False, self._answer_again(row))
+        refused = judge(
+            window_closes_at=sale["window_closes_at"],
+            is_test=False,
+            reason=request.reason,
+            now=request.now,
+            terms=_with_unread(terms, request.reason),
+        )
+        if refused is not None:
+            raise because(refused, field=_field_of(refused), details=_details(refused, sale))
+        return _Judged(sale, terms, request.reviewed or terms.reviewed)
+
+    async def _book(self, connection: Any, request: RejectRequest, judged: _Judged) -> Rejected:
         rejection_id = str(uuid7())
+        sale, is_reviewed = judged.sale, judged.is_reviewed
         # A company's own words may quote the contact.
         note = request.note and self._vault.seal_note(request.note, request.lead_id)
         await connection.fetchval(
@@ -74,6 +109,8 @@ class PostgresReturns:
             note.data if note else None,
             note.key_id if note else None,
             request.now,
+            request.review_until if is_reviewed else None,
+            sorted(judged.terms.allowed) if is_reviewed else None,
         )
         await set_lead_state(connection, request.lead_id)
         today = request.day
@@ -91,11 +128,28 @@ class PostgresReturns:
             rejected_at=request.now,
             day=today,
             company=decode_change(whole),
+            status="in_review" if is_reviewed else "accepted",
         )
         await connection.execute(
             QUERIES["keep_rejection_answer"], rejection_id, self._encode(rejected)
         )
         return rejected
+
+    def _answer_again(self, row: Record) -> Rejected:
+        """What was answered, with what was decided since; raises Conflict where that is against."""
+        status = row["status"]
+        if status in ("declined", "reversed"):
+            reason = Reason.RETURN_DECLINED if status == "declined" else Reason.RETURN_REVERSED
+            details: dict[str, object] = {
+                "rejection_id": row["id"],
+                "decided_at": row["decided_at"].isoformat(),
+            }
+            sentence = open_sealed(self._vault, row, "decision", "decision_key_id")
+            if sentence is not None:
+                details["decision"] = sentence
+            raise because(reason, details=details)
+        answer: Rejected = self._decode(row["answer"])
+        return replace(answer, status=status, reason=Reason(row["reason"]))
 
     async def _why_no_sale(self, connection: Any, request: RejectRequest) -> Exception:
         row = await connection.fetchrow(
@@ -104,6 +158,23 @@ class PostgresReturns:
         if row is not None and row["test"] and row["state"] == "accepted":
             return because(Reason.TEST_LEAD)
         return NotFound("your company bought no lead with this id", field="lead_id")
+
+
+def open_sealed(vault: Vault, row: Record, column: str, key_column: str) -> str | None:
+    """What was written of a row's lead; None if nothing was, or if its key is gone."""
+    if row[column] is None:
+        return None
+    try:
+        return vault.open_note(Sealed(row[key_column], row[column]), row["lead_id"])
+    except VaultError:
+        return None
+
+
+def _with_unread(terms: Terms, reason: Reason) -> Terms:
+    """The terms; a reason nobody could read yet is for the review to judge."""
+    if reason is not Reason.REASON_UNCLEAR:
+        return terms
+    return replace(terms, allowed=terms.allowed | {Reason.REASON_UNCLEAR})
 
 
 def _field_of(refused: Reason) -> str | None:

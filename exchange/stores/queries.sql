@@ -134,7 +134,8 @@ on conflict (key, account) do nothing returning cents
 select cents from ledger_entry where key = $1 and account = $2
 
 -- name: add_balance
-update company set balance = balance + $2, version = version + 1, changed_at = clock_timestamp()
+update company set balance = balance + $2, owed = greatest(0, least(owed, held - balance - $2)),
+    version = version + 1, changed_at = clock_timestamp()
 where id = $1
 
 -- name: put_campaign
@@ -180,7 +181,8 @@ where changed_at > clock_timestamp() - make_interval(secs => $1)
 
 -- name: delivered_leads
 select l.id, d.id as delivery_id, d.campaign_id, l.vertical, l.offer, l.contact, l.contact_key_id,
-       l.test, d.charged, d.done_at, s.state as sale_state, s.window_closes_at, r.reason
+       l.test, d.charged, d.done_at, s.state as sale_state, s.window_closes_at, r.reason,
+       r.status as rejection_status
 from delivery d
 join lead l on l.id = d.lead_id
 left join sale s on s.delivery_id = d.id
@@ -204,13 +206,63 @@ from sale s where s.lead_id = $1 and s.company_id = $2 for update
 select state, test from delivery where lead_id = $1 and company_id = $2
 
 -- name: rejection_of_delivery
-select id, reason, value, rejected_at, answer from rejection where delivery_id = $1
+select id, lead_id, status, reason, answer, decided_at, decision, decision_key_id from rejection
+where delivery_id = $1
 
 -- name: rejection_of_lead
-select answer from rejection where lead_id = $1 and company_id = $2 and kind = 'manual'
+select id, lead_id, status, reason, answer, decided_at, decision, decision_key_id from rejection
+where lead_id = $1 and company_id = $2 and kind = 'manual'
 
 -- name: book_rejection
-select book_rejection($1, $2, $3, $4, $5, $6)
+select book_rejection($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: decide_review
+select decide_review($1, $2, $3, $4, $5, $6, $7)
+
+-- name: reverse_rejection
+select reverse_rejection($1, $2, $3, $4)
+
+-- name: due_review
+select r.id, r.lead_id from rejection r join lead l on l.id = r.lead_id
+where r.status = 'in_review' and r.review_until <= $1
+order by r.review_until limit 1 for update of l, r skip locked
+
+-- name: returns_of_all
+select id from rejection where id > $1 order by id limit $2
+
+-- name: returns_of_company
+select id from rejection where company_id = $3 and kind = 'manual' and id > $1 order by id limit $2
+
+-- name: returns_of_seller
+select id from rejection where seller_id = $3 and kind = 'manual' and id > $1 order by id limit $2
+
+-- name: returns_in_review
+select id from rejection where status = 'in_review' and id > $1 order by id limit $2
+
+-- name: open_disputes
+select id, rejection_id from dispute where status = 'open' and id > $1 order by id limit $2
+
+-- name: returns_by_id
+select r.*, d.campaign_id, d.seller_cents, l.seller_id as lead_seller_id, l.ping_id, l.vertical,
+       p.id as dispute_id, p.status as dispute_status, p.statement, p.key_id as statement_key_id,
+       p.opened_at, p.decided_at as dispute_decided_at, p.decision as dispute_decision,
+       p.decision_key_id as dispute_decision_key_id
+from rejection r
+join delivery d on d.id = r.delivery_id
+join lead l on l.id = r.lead_id
+left join dispute p on p.rejection_id = r.id
+where r.id = any($1::text[])
+
+-- name: add_dispute
+insert into dispute (id, rejection_id, seller_id, statement, key_id, opened_at)
+values ($1, $2, $3, $4, $5, $6)
+
+-- name: rejection_of_dispute
+select rejection_id from dispute where id = $1
+
+-- name: decide_dispute
+update dispute set status = $2, decided_at = $3, decision = $4, decision_key_id = $5
+where rejection_id = $1 and status = 'open'
 
 -- name: keep_rejection_answer
 update rejection set answer = $2 where id = $1 and answer is null
@@ -295,12 +347,17 @@ where c.held <> coalesce(d.cents, 0) limit 20
 
 -- name: check_buckets
 with facts as (
-    select company_id, day, era,
-           sum(charged) filter (where state in ('accepted', 'failed', 'unclear')) as assigned,
-           sum(charged) filter (where state in ('failed', 'unclear')) as crm
-    from delivery where not test group by company_id, day, era
+    -- A CRM rejection that was reversed is as if the delivery had never been tried.
+    select d.company_id, d.day, d.era,
+           sum(d.charged) filter (where d.state in ('accepted', 'failed', 'unclear')
+                                    and r.id is null) as assigned,
+           sum(d.charged) filter (where d.state in ('failed', 'unclear') and r.id is null) as crm
+    from delivery d
+    left join rejection r on r.delivery_id = d.id and r.kind = 'crm' and r.status = 'reversed'
+    where not d.test group by d.company_id, d.day, d.era
 ), returned as (
-    select company_id, day, era, sum(value) as manual from rejection where kind = 'manual'
+    select company_id, day, era, sum(value) as manual from rejection
+    where kind = 'manual' and status in ('accepted', 'in_review')
     group by company_id, day, era
 ), expected as (
     select company_id, day, era, coalesce(assigned, 0)::bigint as assigned,
@@ -336,7 +393,7 @@ having u.leads <> count(d.id) or u.spend <> coalesce(sum(d.charged), 0) limit 20
 -- name: check_legs
 select lead_id, leg, leg.state from leg join lead on lead.id = lead_id
 where (lead.finished_at is not null and leg.state in ('received', 'delivering'))
-   or (leg.state in ('sold', 'rejected', 'final') and not lead.test and not exists (
+   or (leg.state in ('sold', 'in_review', 'rejected', 'final') and not lead.test and not exists (
         select 1 from sale s where s.lead_id = leg.lead_id and s.leg = leg.leg))
    or (leg.state in ('unsold', 'timed_out', 'invalid') and exists (
         select 1 from sale s where s.lead_id = leg.lead_id and s.leg = leg.leg))
@@ -350,8 +407,8 @@ with legs as (
     select lead_id, array_agg(state) as states from leg group by lead_id
 ), expected as (
     select lead_id, (
-        select state from unnest(array['delivering', 'received', 'sold', 'final', 'rejected',
-                                       'timed_out', 'invalid', 'unsold']) with ordinality
+        select state from unnest(array['delivering', 'received', 'sold', 'in_review', 'final',
+                                       'rejected', 'timed_out', 'invalid', 'unsold']) with ordinality
             as precedence (state, place)
         where state = any(states) order by place limit 1) as state
     from legs
@@ -371,9 +428,18 @@ where not d.test
 limit 20
 
 -- name: check_sales
-select s.delivery_id, s.state, r.id is not null as returned
+select s.delivery_id, s.state, r.status
 from sale s left join rejection r on r.delivery_id = s.delivery_id and r.kind = 'manual'
-where (s.state = 'rejected') <> (r.id is not null) limit 20
+where (s.state = 'rejected') <> (coalesce(r.status, '') = 'accepted')
+   or (s.state = 'in_review') <> (coalesce(r.status, '') = 'in_review')
+limit 20
+
+-- name: check_disputes
+select p.id, p.status, r.status as rejection_status
+from dispute p join rejection r on r.id = p.rejection_id
+where r.status is distinct from
+      case when p.status = 'overturned' then 'reversed' else 'accepted' end
+limit 20
 
 -- name: check_sale_entries
 with due as (
@@ -381,8 +447,17 @@ with due as (
            seller_cents as seller
     from sale
     union all
-    select 'rejection:' || r.id, s.company_id, s.seller_id, s.charged, -s.seller_cents
-    from rejection r join sale s on s.delivery_id = r.delivery_id
+    select 'rejection:' || r.id, s.company_id, s.seller_id, credited.part * s.charged,
+           -credited.part * s.seller_cents
+    from rejection r join sale s on s.delivery_id = r.delivery_id,
+    lateral (select case when r.status in ('accepted', 'reversed') then 1 else 0 end as part)
+        as credited
+    where r.kind = 'manual'
+    union all
+    select 'reversal:' || r.id, s.company_id, s.seller_id, taken.part * -s.charged,
+           taken.part * s.seller_cents
+    from rejection r join sale s on s.delivery_id = r.delivery_id,
+    lateral (select case when r.status = 'reversed' then 1 else 0 end as part) as taken
     where r.kind = 'manual'
 )
 select due.key, due.company, due.seller, coalesce(c.cents, 0) as company_entry,
@@ -390,7 +465,7 @@ select due.key, due.company, due.seller, coalesce(c.cents, 0) as company_entry,
 from due
 left join ledger_entry c on c.key = due.key and c.account = 'company:' || due.company_id
 left join ledger_entry p on p.key = due.key and p.account = 'seller:' || due.seller_id
-where c.cents is distinct from due.company or p.cents is distinct from due.seller limit 20
+where coalesce(c.cents, 0) <> due.company or coalesce(p.cents, 0) <> due.seller limit 20
 
 -- name: check_counts
 select (select count(*) from lead) as leads,

@@ -63,6 +63,11 @@ def _too_large(max_bytes: int) -> TooLarge:
     return TooLarge(f"The body is larger than {max_bytes} bytes.", details={"max_bytes": max_bytes})
 
 
+def is_csv(headers: Mapping[str, str]) -> bool:
+    """Whether a body says that it is CSV."""
+    return headers.get("Content-Type", "").lower().partition(";")[0].strip() == "text/csv"
+
+
 def is_form(headers: Mapping[str, str], body: bytes) -> bool:
     """Whether a body is a form rather than JSON. Raises WrongMedia if it is neither.
 

@@ -6,7 +6,7 @@ Neither knows HTTP's mechanics; reading and answering are the server's.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -64,6 +64,8 @@ class WebLimits(Struct, frozen=True, kw_only=True):
     max_pings: int = 500
     max_asking: int = 5_000
     max_posts: int = 1_000
+    max_bulk_bytes: int = 4_194_304
+    max_bulk_lines: int = 10_000
     check_url: UrlCheck | None = None
     desk: DialectDesk | None = None
 
@@ -141,11 +143,15 @@ class Page(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """An answer that is not simply a struct in JSON at the route's status."""
+    """An answer that is not simply a struct in JSON at the route's status.
+
+    A ``stream`` comes behind the body, part by part.
+    """
 
     body: bytes
     status: int = 200
     content_type: str = "application/json"
+    stream: AsyncGenerator[bytes, None] | None = None
 
 
 class Call:
@@ -210,6 +216,13 @@ class Call:
         if not self.is_operator and company_id != self.who.subject_id:
             raise NotFound("There is no such company.")
         return CompanyId(company_id)
+
+    def option(self, name: str) -> bool:
+        """An option of the query, false where it is not given. Raises Invalid."""
+        value = self.query.get(name, "false")
+        if value not in ("true", "false"):
+            raise Invalid(f"{name} is true or false.", field=name)
+        return value == "true"
 
     def page(self) -> Page:
         """The part of a list the query asks for. Raises Invalid."""

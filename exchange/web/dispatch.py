@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Final, Protocol
 
 from msgspec import Struct
 from uuid_utils import uuid7
 
-from exchange.flow.faults import Fault, NotFound, Unavailable
+from exchange.flow.faults import Fault, Invalid, NotFound, Unavailable
 from exchange.web.auth import authenticate, authorise
-from exchange.web.bodies import is_form
+from exchange.web.bodies import is_csv, is_form
 from exchange.web.calls import Call, Log, Reply, Site
 from exchange.web.metrics import Metrics
 from exchange.web.problems import (
@@ -38,13 +39,17 @@ _UNKNOWN: Final = "unknown"
 
 
 class Said(Struct, frozen=True, gc=False):
-    """An answer before it is bytes. ``closes``: nothing more can be read on its connection."""
+    """An answer before it is bytes. ``closes``: nothing more can be read on its connection.
+
+    A ``stream`` comes behind the body, part by part.
+    """
 
     status: int
     body: bytes = b""
     content_type: str | None = JSON_TYPE
     headers: Mapping[str, str] = _NONE
     closes: bool = False
+    stream: AsyncGenerator[bytes, None] | None = None
 
 
 class Incoming(Protocol):
@@ -139,6 +144,15 @@ class Dispatcher:
             self.idle.set()
         self._metrics.in_flight -= 1
 
+    @contextmanager
+    def streaming(self) -> Iterator[None]:
+        """Count an answer as open while it is still being written."""
+        self._enter()
+        try:
+            yield
+        finally:
+            self._leave()
+
     def room(self, route: Route) -> Unavailable | None:
         """Why a ping or post is not taken now, if it is not."""
         if self.site.draining:
@@ -174,11 +188,14 @@ class Dispatcher:
         body, form = b"", False
         if route.body is not None:
             limits = site.limits
-            body = await request.read(limits.max_body_bytes, limits.body_timeout_s)
-            form = is_form(headers, body)
+            most = limits.max_bulk_bytes if route.csv else limits.max_body_bytes
+            body = await request.read(most, limits.body_timeout_s)
+            form = not (route.csv and is_csv(headers)) and is_form(headers, body)
             if form and not route.forms:
                 raise WrongMedia("This call takes application/json only.")
-        query = request.query if route.listed else _NONE
+        query = request.query if route.listed or route.options else _NONE
+        if route.options:
+            _check_options(route, query)
         call = Call(site, caller, params, headers, query, body, form)
         if not route.sells:
             return _respond(await route.handler(call), route.status)
@@ -220,9 +237,16 @@ def _choose(methods: Mapping[str, Route], method: str) -> Route:
     return route
 
 
+def _check_options(route: Route, query: Mapping[str, str]) -> None:
+    """Refuse what a call without a list does not know; a list knows its own page."""
+    for name in query:
+        if not route.listed and name not in route.options:
+            raise Invalid(f"{name[:100]} is not known here.", field=name[:100])
+
+
 def _respond(answer: object, status: int) -> Said:
     if isinstance(answer, Reply):
-        return Said(answer.status, answer.body, answer.content_type)
+        return Said(answer.status, answer.body, answer.content_type, stream=answer.stream)
     if answer is None:
         return Said(204, content_type=None)
     return Said(status, JSON.encode(answer))

@@ -9,7 +9,7 @@ from exchange.core.reasons import REJECTION_REASONS
 from exchange.flow.faults import Gone, Invalid, NotFound
 from exchange.flow.ports import Receipt
 from exchange.web.calls import Call, Reply
-from exchange.web.market_codec import show_lead, show_rejection
+from exchange.web.market_codec import category_of, show_lead, show_rejection
 from exchange.web.metrics import Metrics
 from exchange.web.ping_codec import (
     read_ping,
@@ -19,6 +19,7 @@ from exchange.web.ping_codec import (
 )
 from exchange.web.post_codec import answer_post, read_post
 from exchange.web.quality_codec import show_lead_quality, show_pinged_quality
+from exchange.web.returns_codec import show_preview
 from exchange.web.wire import PostAnswer
 from exchange.web.wire_leads import (
     LeadAnswer,
@@ -28,6 +29,7 @@ from exchange.web.wire_leads import (
     SellerReceipt,
 )
 from exchange.web.wire_quality import LeadQualityAnswer
+from exchange.web.wire_returns import RejectionPreview
 
 
 async def ping(call: Call) -> Reply:
@@ -106,7 +108,7 @@ async def get_lead(call: Call) -> LeadAnswer:
     return show_lead(lead)
 
 
-async def reject(call: Call) -> RejectionAnswer:
+async def reject(call: Call) -> RejectionAnswer | RejectionPreview:
     """Return a lead the company took."""
     lead_id, body = LeadId(call.id("lead_id")), call.read(RejectionBody)
     if (body.reason is None) == (body.text is None):
@@ -114,8 +116,22 @@ async def reject(call: Call) -> RejectionAnswer:
     if body.reason is not None and body.reason not in REJECTION_REASONS:
         known = ", ".join(REJECTION_REASONS)
         raise Invalid(f"reason must be one of {known}.", field="reason", code="unknown_reason")
+    if body.dry_run:
+        preview = await call.site.doors.returning.preview(
+            call.company_id,
+            lead_id,
+            reason_code=body.reason,
+            text=body.text,
+            review=body.review,
+        )
+        return show_preview(preview, call.site.doors.market.policy)
     rejected, standing = await call.site.doors.reject(
-        call.company_id, lead_id, reason_code=body.reason, text=body.text, note=body.note
+        call.company_id,
+        lead_id,
+        reason_code=body.reason,
+        text=body.text,
+        note=body.note,
+        review=body.review,
     )
-    call.site.metrics.count_rejection(rejected.reason.category)
+    call.site.metrics.count_rejection(category_of(rejected.reason) or "unclear")
     return show_rejection(rejected, standing, call.site.doors.market.policy)

@@ -6,6 +6,7 @@ from datetime import date
 
 from exchange.core.model import Policy
 from exchange.core.pricing import rectify
+from exchange.core.reasons import REJECTION_REASONS, Reason
 from exchange.core.standing import Bucket, Standing, Window, window_start
 from exchange.core.verticals import STATES, AttributeSpec, Vertical
 from exchange.flow.ports import Rejected
@@ -27,6 +28,11 @@ from exchange.web.wire_accounts import (
 from exchange.web.wire_leads import LeadAnswer, RejectionAnswer
 
 _HUNDRED_DOLLARS_CENTS = 100_00
+
+
+def category_of(reason: Reason) -> str | None:
+    """A rejection reason's category; None while nobody has read the company's text."""
+    return reason.category if reason in REJECTION_REASONS.values() else None
 
 
 def show_standing(standing: Standing, policy: Policy) -> StandingSummary:
@@ -88,7 +94,8 @@ def show_rejection(rejected: Rejected, standing: Standing, policy: Policy) -> Re
     return RejectionAnswer(
         rejection_id=rejected.rejection_id,
         lead_id=rejected.lead_id,
-        category=rejected.reason.category,
+        status=rejected.status,
+        category=category_of(rejected.reason),
         reason=rejected.reason.code,
         value=dollars(rejected.value_cents),
         standing=show_standing(standing, policy),
@@ -109,7 +116,10 @@ def show_lead(lead: DeliveredLead) -> LeadAnswer:
         contact=lead.contact,
         delivered_at=lead.delivered_at,
         rejectable_until=lead.rejectable_until,
-        rejection=give_reason(reason, with_category=True) if reason is not None else None,
+        rejection=(
+            None if reason is None else give_reason(reason, with_category=bool(category_of(reason)))
+        ),
+        rejection_status=lead.rejection_status,
         test=lead.test,
         consent=lead.consent,
         quality_score=lead.quality_score,

@@ -11,6 +11,7 @@ import msgspec
 
 from exchange import __version__
 from exchange.core.verticals import Vertical
+from exchange.web.bulk_lines import CSV_TYPE, NDJSON_TYPE
 from exchange.web.calls import DEFAULT_PAGE, MAX_PAGE
 from exchange.web.problems import PROBLEM_TYPE
 from exchange.web.routes import Route
@@ -19,11 +20,15 @@ from exchange.web.wire import Problem
 _REF: Final = "#/components/schemas/{name}"
 _TAGS: Final = {
     "leads": "Pings, posts, the inbox and returns.",
+    "returns": "Many returns at once, reviews, disputes and reversals.",
     "campaigns": "What companies want and at what price.",
     "standing": "Rates, verdicts and CRM resets.",
     "accounts": "Sellers, companies and deposits.",
     "exchange": "The exchange itself.",
 }
+STREAMED: Final = (CSV_TYPE, NDJSON_TYPE)
+"""What a streamed answer may be besides JSON."""
+
 _MONEY_IN: Final = {"type": ["number", "string"], "examples": [12.5, "12.50"]}
 _NUMBER_OUT: Final = {"type": "number", "examples": [38.89]}
 _DESCRIPTION: Final = (
@@ -127,6 +132,8 @@ def _operation(route: Route) -> dict[str, Any]:
         if route.forms:
             # Forms are flat, with names such as attributes[zip]; their shape is the JSON body's.
             content["application/x-www-form-urlencoded"] = {"schema": {"type": "object"}}
+        if route.csv:
+            content["text/csv"] = {"schema": {"type": "string"}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 
@@ -147,6 +154,9 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         after = {"type": "string", "pattern": "^[0-9A-Za-z_-]{0,64}$"}
         found.append({"name": "after", "in": "query", "required": False, "schema": after})
         found.append({"name": "limit", "in": "query", "required": False, "schema": limit})
+    for option in route.options:
+        flag = {"type": "boolean", "default": False}
+        found.append({"name": option, "in": "query", "required": False, "schema": flag})
     if route.keyed:
         key = {"type": "string", "pattern": "^[!-~]{1,200}$"}
         found.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": key})
@@ -161,6 +171,8 @@ def _responses(route: Route) -> dict[str, Any]:
         refs = [{"$ref": _REF.format(name=kind.__name__)} for kind in members]
         schema = refs[0] if len(refs) == 1 else {"anyOf": refs}
         given["content"] = {"application/json": {"schema": schema}}
+        if route.csv:
+            given["content"] |= {kind: {"schema": {"type": "string"}} for kind in STREAMED}
     elif route.answer is not None:
         given["content"] = {"application/json": {"schema": {"type": "object"}}}
     responses = {str(route.status): given}

@@ -11,7 +11,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from exchange.flow.ports import Role
-from exchange.web import accounts, campaigns, leads, operations, probes
+from exchange.web import accounts, campaigns, leads, operations, probes, returns
 from exchange.web.calls import Call
 from exchange.web.wire import (
     NoOfferAnswer,
@@ -58,6 +58,17 @@ from exchange.web.wire_leads import (
 )
 from exchange.web.wire_probes import PresetList, ProbeAnswer, ProbeBody
 from exchange.web.wire_quality import LeadQualityAnswer
+from exchange.web.wire_returns import (
+    BulkAnswer,
+    BulkBody,
+    DisputeBody,
+    DisputeDecisionBody,
+    RejectionPreview,
+    ReturnAnswer,
+    ReturnList,
+    ReversalBody,
+    ReviewBody,
+)
 
 Handler = Callable[[Call], Awaitable[object]]
 
@@ -71,9 +82,10 @@ class Route(Struct, frozen=True, kw_only=True):
     """One call. No roles means anyone, without a key.
 
     ``answer`` is the type the document shows (a union for several shapes), ``text`` the content
-    type of one that is not JSON. ``forms``: the body may be a form. ``listed``: takes after and
-    limit. ``keyed``: takes an Idempotency-Key. ``sells``: a ping or post, refused while draining.
-    ``faults`` are the statuses it may answer besides those of its form.
+    type of one that is not JSON. ``forms``: the body may be a form. ``csv``: body and answer may be
+    CSV, and the answer is streamed. ``options`` of the query are true or false. ``listed``: takes
+    after and limit. ``keyed``: takes an Idempotency-Key. ``sells``: a ping or post, refused while
+    draining. ``faults`` are the statuses it may answer besides those of its form.
     """
 
     method: str
@@ -87,6 +99,8 @@ class Route(Struct, frozen=True, kw_only=True):
     status: int = 200
     text: str | None = None
     forms: bool = False
+    csv: bool = False
+    options: tuple[str, ...] = ()
     listed: bool = False
     sells: bool = False
     keyed: bool = False
@@ -124,7 +138,25 @@ ROUTES: Final[tuple[Route, ...]] = (
     _row("GET", "/v1/leads/{lead_id}", COMPANY, leads.get_lead, "leads", answer=LeadAnswer,
          faults=(404,)),
     _row("POST", "/v1/leads/{lead_id}/rejections", COMPANY, leads.reject, "leads",
-         body=RejectionBody, answer=RejectionAnswer, faults=(404, 409)),
+         body=RejectionBody, answer=RejectionAnswer | RejectionPreview, faults=(404, 409)),
+    _row("POST", "/v1/returns", COMPANY, returns.bulk_reject, "returns", body=BulkBody,
+         answer=BulkAnswer, csv=True, options=("dry_run",)),
+    _row("GET", "/v1/returns", SELLER | COMPANY | OPERATOR, returns.list_returns, "returns",
+         answer=ReturnList, listed=True),
+    _row("GET", "/v1/returns/{rejection_id}", SELLER | COMPANY | OPERATOR, returns.get_return,
+         "returns", answer=ReturnAnswer, faults=(404,)),
+    _row("GET", "/v1/reviews", OPERATOR, returns.list_reviews, "returns", answer=ReturnList,
+         listed=True),
+    _row("POST", "/v1/returns/{rejection_id}/review", OPERATOR, returns.review_return, "returns",
+         body=ReviewBody, answer=ReturnAnswer, faults=(404, 409)),
+    _row("POST", "/v1/returns/{rejection_id}/dispute", SELLER, returns.dispute_return, "returns",
+         body=DisputeBody, answer=ReturnAnswer, faults=(404, 409)),
+    _row("GET", "/v1/disputes", OPERATOR, returns.list_disputes, "returns", answer=ReturnList,
+         listed=True),
+    _row("POST", "/v1/disputes/{dispute_id}/decision", OPERATOR, returns.decide_dispute,
+         "returns", body=DisputeDecisionBody, answer=ReturnAnswer, faults=(404, 409)),
+    _row("POST", "/v1/returns/{rejection_id}/reversal", OPERATOR, returns.reverse_return,
+         "returns", body=ReversalBody, answer=ReturnAnswer, faults=(404, 409)),
     _row("GET", "/v1/campaigns", COMPANY | OPERATOR, campaigns.list_campaigns, "campaigns",
          answer=CampaignList, listed=True),
     _row("POST", "/v1/campaigns", COMPANY | OPERATOR, campaigns.create_campaign, "campaigns",

@@ -7,11 +7,11 @@ read and written by aiohttp's low-level server.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from typing import Final
 
-from aiohttp.web import BaseRequest, Response
+from aiohttp.web import BaseRequest, Response, StreamResponse
 
 from exchange.flow.doors import Doors
 from exchange.web.bodies import read_bytes
@@ -28,6 +28,8 @@ _LINGER_S: Final = 1.0
 """How long a refused body is read on, so that its sender sees the answer."""
 
 _KEEPALIVE_S: Final = 75.0
+_READER_S: Final = 30.0
+"""How long a part of a streamed answer waits for a caller who does not read."""
 
 
 class WebServer:
@@ -90,10 +92,42 @@ class WebServer:
             await self._server.shutdown(max(ends - loop.time(), 0.05))
             self._server = None
 
-    async def _handle(self, request: BaseRequest) -> Response:
-        response = _write(await self._dispatcher.answer(_Request(request)))
+    async def _handle(self, request: BaseRequest) -> StreamResponse:
+        said = await self._dispatcher.answer(_Request(request))
+        if said.stream is not None:
+            return await self._write_stream(request, said, said.stream)
+        response = _write(said)
         if self._site.draining:
             response.force_close()
+        return response
+
+    async def _write_stream(
+        self, request: BaseRequest, said: Said, stream: AsyncGenerator[bytes, None]
+    ) -> StreamResponse:
+        """Write an answer part by part; one that fails half way ends with its connection."""
+        response = StreamResponse(status=said.status)
+        response.content_type, _, charset = (said.content_type or "").partition("; charset=")
+        response.charset = charset or None
+        with self._dispatcher.streaming():
+            try:
+                await response.prepare(request)
+                async for part in stream:
+                    async with asyncio.timeout(_READER_S):
+                        await response.write(part)
+                async with asyncio.timeout(_READER_S):
+                    await response.write_eof()
+            except (ConnectionError, TimeoutError) as error:
+                self._note_broken(type(error).__name__)
+                response.force_close()
+                if request.transport is not None:
+                    request.transport.abort()
+            except Exception as error:
+                self._dispatcher.fail(error, "stream")
+                response.force_close()
+                if request.transport is not None:
+                    request.transport.abort()
+            finally:
+                await stream.aclose()
         return response
 
     def _note_broken(self, kind: str) -> None:

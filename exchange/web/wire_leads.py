@@ -79,6 +79,7 @@ class LeadAnswer(Answer, frozen=True, kw_only=True):
     delivered_at: datetime
     rejectable_until: datetime | None
     rejection: ReasonAnswer | None
+    rejection_status: str | None
     test: bool
     consent: dict[str, str]
     quality_score: int
@@ -92,20 +93,31 @@ class LeadList(Answer, frozen=True, kw_only=True):
 
 
 class RejectionBody(Body, frozen=True, kw_only=True):
-    """Why a lead is returned: a reason's code, or free text."""
+    """Why a lead is returned: a reason's code, or free text.
+
+    ``dry_run`` only tells what it would do; ``review`` lets the operator read a text that fits no
+    reason.
+    """
 
     reason: Annotated[str, Meta(max_length=40)] | None = None
     text: Annotated[str, Meta(min_length=1, max_length=1_000)] | None = None
     note: Annotated[str, Meta(max_length=1_000)] | None = None
+    review: bool = False
+    dry_run: bool = False
 
 
 class RejectionAnswer(Answer, frozen=True, kw_only=True):
-    """An accepted rejection, and the standing right after it."""
+    """A rejection that was taken, and the standing right after it.
+
+    One in review counts in the standing, and is credited once it is approved; ``category`` is null
+    while nobody has read its text.
+    """
 
     rejection_id: str
     lead_id: str
     kind: Literal["manual"] = "manual"
-    category: str
+    category: str | None
     reason: str
     value: Decimal
     standing: StandingSummary
+    status: Literal["accepted", "in_review"]

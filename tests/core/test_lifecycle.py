@@ -28,6 +28,10 @@ delivering  no_rank_left      unsold
 delivering  limit_passed      timed_out
 delivering  found_invalid     invalid
 sold        company_rejected  rejected
+sold        review_asked      in_review
+in_review   review_approved   rejected
+in_review   review_declined   sold
+rejected    rejection_reversed sold
 sold        window_closed     final
 """
 TABLE = {
@@ -70,7 +74,13 @@ def test_every_state_can_be_reached(state: State) -> None:
 @pytest.mark.parametrize("state", sorted(DONE))
 def test_nothing_is_delivered_from_a_state_that_is_done(state: State) -> None:
     ends = {end for (start, _event), end in TRANSITIONS.items() if start is state}
-    assert ends.isdisjoint({State.DELIVERING, State.RECEIVED, State.SOLD})
+    assert ends.isdisjoint({State.DELIVERING, State.RECEIVED})
+
+
+@pytest.mark.parametrize("state", sorted(DONE))
+def test_a_sale_that_is_restored_was_one_before(state: State) -> None:
+    restoring = {event for (start, event), end in TABLE.items() if (start, end) == (state, "sold")}
+    assert restoring <= {Event.REVIEW_DECLINED, Event.REJECTION_REVERSED}
 
 
 @pytest.mark.parametrize(
@@ -81,6 +91,7 @@ def test_nothing_is_delivered_from_a_state_that_is_done(state: State) -> None:
         pytest.param(["sold", "unsold"], "sold", id="sold in part"),
         pytest.param(["rejected", "sold"], "sold", id="one of two sent back"),
         pytest.param(["final", "sold"], "sold", id="one may still be sent back"),
+        pytest.param(["final", "in_review"], "in_review", id="one waits for its review"),
         pytest.param(["rejected", "final"], "final", id="one sent back, one kept"),
         pytest.param(["unsold", "unsold"], "unsold", id="nobody"),
         pytest.param(["unsold", "timed_out"], "timed_out", id="out of time"),

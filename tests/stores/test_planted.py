@@ -11,6 +11,7 @@ from bidders.crm import Behaviour, crm_server
 from exchange.core.reasons import Reason
 from exchange.embedded import StoreUrls
 from exchange.flow.ports import Contact, Sealed
+from exchange.flow.returning import Statement
 from exchange.stores.vault import ContactVault
 from tests.flow.market import SECRETS, Desk, fresh_database, http, open_desk
 
@@ -57,6 +58,14 @@ async def desk(stores: StoreUrls) -> AsyncIterator[Desk]:
         await desk.exchange.reject(
             company, leads[1], reason_code="duplicate", text=None, note=QUOTE
         )
+        returning = desk.exchange.returning
+        for one in await returning.returns("company", company, "", 10):
+            said = Statement(statement=f"I rang {QUOTE}", evidence=(QUOTE,))
+            found = await returning.dispute(one.rejection_id, seller, said)
+            assert found.dispute is not None
+            await returning.decide_dispute(
+                found.dispute.dispute_id, overturned=True, sentence=f"So did we: {QUOTE}"
+            )
         assert crm.counts("good").accepted == 3
         await desk.exchange.receipts.flush()
         yield desk

@@ -50,6 +50,8 @@ from exchange.flow.registry import (
     Registry,
     Reset,
 )
+from exchange.flow.returning import ReturnDoors
+from tests.web.return_doubles import MemoryReturns
 
 T = TypeVar("T")
 
@@ -316,6 +318,8 @@ class MemoryDoors:
         self.fault: Exception | None = None
         self.waiting_for: list[str] = []
         self.asking = 0
+        self.returns = MemoryReturns()
+        self.returning: ReturnDoors = self.returns
         self.bidder_states: dict[str, BidderState] = {}
 
     async def ping(self, ping: Ping) -> Receipt:
@@ -405,6 +409,7 @@ class MemoryDoors:
         reason_code: str | None,
         text: str | None,
         note: str | None,
+        review: bool = False,
     ) -> tuple[Rejected, Standing]:
         if await self.inbox.lead(company_id, lead_id) is None:
             raise NotFound("no such lead")

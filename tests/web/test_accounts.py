@@ -142,6 +142,7 @@ async def test_a_rejection_shows_the_standing_it_led_to(wire: Wire, body: object
         "reason",
         "value",
         "standing",
+        "status",
     ]
     assert (told["kind"], told["category"], told["value"]) == ("manual", "quality", 45.75)
     assert "days" not in told["standing"] and told["standing"]["price_of_100"] == 91.50

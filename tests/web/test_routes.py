@@ -39,6 +39,11 @@ BODIES: dict[str, Any] = {
     "AccountChange": {"active": True},
     "DepositBody": {"amount": 5, "key": "k"},
     "ProbeBody": {},
+    "BulkBody": {"lines": [{"lead_id": "lead-1", "reason": "invalid_contact"}]},
+    "ReviewBody": {"decision": "approved", "reason": "seasonal"},
+    "DisputeBody": {"statement": "She answered me."},
+    "DisputeDecisionBody": {"decision": "upheld", "sentence": "She did not."},
+    "ReversalBody": {"sentence": "She did."},
 }
 
 # What belongs to somebody: the others of the same role do not find it, and one may not create in
@@ -48,6 +53,9 @@ ANOTHERS = {
     ("GET /v1/pings/{ping_id}/quality", "other-seller"): 404,
     ("GET /v1/leads/{lead_id}", "other-company"): 404,
     ("POST /v1/leads/{lead_id}/rejections", "other-company"): 404,
+    ("GET /v1/returns/{rejection_id}", "other-seller"): 404,
+    ("GET /v1/returns/{rejection_id}", "other-company"): 404,
+    ("POST /v1/returns/{rejection_id}/dispute", "other-seller"): 404,
     ("POST /v1/campaigns", "other-company"): 403,
     ("GET /v1/campaigns/{campaign_id}", "other-company"): 404,
     ("PUT /v1/campaigns/{campaign_id}", "other-company"): 404,
@@ -76,6 +84,8 @@ async def _prepare(wire: Wire) -> dict[str, str]:
         "seller_id": "seller-1",
         "company_id": "company-1",
         "reset_id": "reset-1",
+        "rejection_id": "rejection-1",
+        "dispute_id": "dispute-1",
     }
 
 
