@@ -311,7 +311,7 @@ class Exchange:
         """A company's standing now, from the books."""
         now = self.clock.now()
         window = await self.registry.window(company_id, now)
-        return None if window is None else weigh(window, self.today(now), self.settings.market)
+        return None if window is None else weigh(window, self.today(now), self.market.policy)
 
     def bidder_state(self, campaign_id: CampaignId) -> BidderState | None:
         """How a campaign's own bidder is doing, as this worker sees it."""
