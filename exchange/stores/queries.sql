@@ -219,7 +219,53 @@ select state from leg where lead_id = $1 order by leg
 update lead set state = $2 where id = $1
 
 -- name: buckets
-select day, era, assigned, manual, crm from bucket where company_id = $1 and day >= $2
+select day, era, assigned, manual, crm from bucket
+where company_id = $1 and day between $2 and $3 order by day, era
+
+-- name: assigned_before
+select era, sum(assigned)::bigint as assigned from bucket where company_id = $1 and day < $2
+group by era
+
+-- name: approved_resets
+select approved_at from crm_reset where company_id = $1 and status = 'approved'
+order by approved_at
+
+-- name: rejection_causes
+select kind, reason, count(*) as leads, sum(value)::bigint as value from rejection
+where company_id = $1 and day between $2 and $3 and (kind = 'manual' or era = $4)
+group by kind, reason order by sum(value) desc, kind, reason limit 50
+
+-- name: bought_on
+select count(*) as leads, coalesce(sum(charged), 0)::bigint as spend from delivery
+where company_id = $1 and day = $2 and state = 'accepted' and not test
+
+-- name: campaigns_past
+select body, created_at, updated_at, deleted from campaign where company_id = $1
+order by updated_at desc, id limit $2
+
+-- name: receipts_between
+select body from receipt
+where decided_at >= $1 and decided_at < $2 and (decided_at > $1 or ping_id > $3)
+order by decided_at, ping_id limit $4
+
+-- name: dynamic_days
+select applied, body::text as body from dynamic_day where day between $1 and $2 order by day
+
+-- name: put_dynamic_day
+insert into dynamic_day (day, applied, body, computed_at) values ($1, $2, $3, $4)
+on conflict (day) do update set applied = excluded.applied
+returning applied, body::text as body
+
+-- name: market_spans
+select coalesce(sum(assigned), 0)::bigint as year_assigned,
+       coalesce(sum(manual + crm), 0)::bigint as year_rejected,
+       coalesce(sum(assigned) filter (where day >= $3), 0)::bigint as quarter_assigned,
+       coalesce(sum(manual + crm) filter (where day >= $3), 0)::bigint as quarter_rejected,
+       coalesce(sum(assigned) filter (where day >= $4), 0)::bigint as month_assigned,
+       coalesce(sum(manual + crm) filter (where day >= $4), 0)::bigint as month_rejected,
+       coalesce(sum(assigned) filter (where day >= $5), 0)::bigint as season_assigned,
+       coalesce(sum(manual + crm) filter (where day >= $5), 0)::bigint as season_rejected
+from bucket where day between $1 and $2
 
 -- name: close_windows
 with closing as (

@@ -157,7 +157,7 @@ class Dispatcher:
             form = is_form(headers, body)
             if form and not route.forms:
                 raise WrongMedia("This call takes application/json only.")
-        query = request.query if route.listed else _NONE
+        query = request.query if route.listed or route.asked else _NONE
         call = Call(site, caller, params, headers, query, body, form)
         if not route.sells:
             return _respond(await route.handler(call), route.status)

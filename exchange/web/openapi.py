@@ -147,6 +147,16 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         after = {"type": "string", "pattern": "^[0-9A-Za-z_-]{0,64}$"}
         found.append({"name": "after", "in": "query", "required": False, "schema": after})
         found.append({"name": "limit", "in": "query", "required": False, "schema": limit})
+    found.extend(
+        {
+            "name": asked.name,
+            "in": "query",
+            "required": False,
+            "description": asked.meaning,
+            "schema": asked.shape,
+        }
+        for asked in route.asked
+    )
     if route.keyed:
         key = {"type": "string", "pattern": "^[!-~]{1,200}$"}
         found.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": key})
@@ -161,6 +171,8 @@ def _responses(route: Route) -> dict[str, Any]:
         refs = [{"$ref": _REF.format(name=kind.__name__)} for kind in members]
         schema = refs[0] if len(refs) == 1 else {"anyOf": refs}
         given["content"] = {"application/json": {"schema": schema}}
+        if route.csv:
+            given["content"]["text/csv"] = {"schema": {"type": "string"}}
     elif route.answer is not None:
         given["content"] = {"application/json": {"schema": {"type": "object"}}}
     responses = {str(route.status): given}
@@ -183,7 +195,7 @@ def fault_statuses(route: Route) -> set[int]:
         statuses |= {401, 403, 503}
     if route.body is not None:
         statuses |= {400, 408, 413, 415, 422}
-    if route.listed:
+    if route.listed or route.asked:
         statuses.add(422)
     return statuses
 

@@ -11,8 +11,9 @@ from typing import Any, Final
 from msgspec import Struct
 
 from exchange.flow.ports import Role
-from exchange.web import accounts, campaigns, leads, operations, probes
+from exchange.web import accounts, campaigns, leads, operations, probes, standings
 from exchange.web.calls import Call
+from exchange.web.queries import Asked
 from exchange.web.wire import (
     NoOfferAnswer,
     OfferAnswer,
@@ -38,7 +39,6 @@ from exchange.web.wire_accounts import (
     SellerBody,
     SellerList,
     SigningSecretAnswer,
-    StandingAnswer,
     VerticalList,
 )
 from exchange.web.wire_campaigns import (
@@ -57,6 +57,12 @@ from exchange.web.wire_leads import (
     WholeReceipt,
 )
 from exchange.web.wire_probes import PresetList, ProbeAnswer, ProbeBody
+from exchange.web.wire_standing import (
+    DynamicDays,
+    ExplainedStanding,
+    StandingHistory,
+    WhatIfAnswer,
+)
 
 Handler = Callable[[Call], Awaitable[object]]
 
@@ -71,7 +77,8 @@ class Route(Struct, frozen=True, kw_only=True):
 
     ``answer`` is the type the document shows (a union for several shapes), ``text`` the content
     type of one that is not JSON. ``forms``: the body may be a form. ``listed``: takes after and
-    limit. ``keyed``: takes an Idempotency-Key. ``sells``: a ping or post, refused while draining.
+    limit. ``asked``: what else its query takes. ``csv``: may be had as CSV. ``keyed``: takes an
+    Idempotency-Key. ``sells``: a ping or post, refused while draining.
     ``faults`` are the statuses it may answer besides those of its form.
     """
 
@@ -89,6 +96,8 @@ class Route(Struct, frozen=True, kw_only=True):
     listed: bool = False
     sells: bool = False
     keyed: bool = False
+    asked: tuple[Asked, ...] = ()
+    csv: bool = False
     faults: tuple[int, ...] = ()
 
     @property
@@ -138,8 +147,15 @@ ROUTES: Final[tuple[Route, ...]] = (
          answer=PresetList),
     _row("GET", "/v1/campaigns/{campaign_id}/bidder", COMPANY | OPERATOR, campaigns.get_bidder,
          "campaigns", answer=BidderAnswer, faults=(404,)),
-    _row("GET", "/v1/companies/{company_id}/standing", COMPANY | OPERATOR, accounts.get_standing,
-         "standing", answer=StandingAnswer, faults=(404,)),
+    _row("GET", "/v1/companies/{company_id}/standing", COMPANY | OPERATOR, standings.get_standing,
+         "standing", answer=ExplainedStanding, faults=(404,)),
+    _row("GET", "/v1/companies/{company_id}/standing/history", COMPANY | OPERATOR,
+         standings.get_history, "standing", answer=StandingHistory, csv=True,
+         asked=standings.HISTORY_ASKED, faults=(404,)),
+    _row("GET", "/v1/companies/{company_id}/what-if", COMPANY | OPERATOR, standings.get_what_if,
+         "standing", answer=WhatIfAnswer, asked=standings.WHAT_IF_ASKED, faults=(404,)),
+    _row("GET", "/v1/dynamic", OPERATOR, standings.get_dynamic, "standing", answer=DynamicDays,
+         asked=standings.DYNAMIC_ASKED),
     _row("GET", "/v1/companies/{company_id}/signing-secret", COMPANY | OPERATOR,
          accounts.get_signing_secret, "accounts", answer=SigningSecretAnswer, faults=(404,)),
     _row("POST", "/v1/companies/{company_id}/crm-resets", COMPANY | OPERATOR, accounts.ask_reset,

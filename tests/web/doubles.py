@@ -46,6 +46,7 @@ from exchange.flow.registry import (
     Registry,
     Reset,
 )
+from tests.web.standing_doubles import standings_over
 
 NOW = datetime(2026, 11, 21, 22, 40, tzinfo=UTC)
 TODAY = NOW.date()
@@ -269,6 +270,9 @@ class MemoryDoors:
         self.accounts = MemoryRegistry()
         self.registry: Registry = self.accounts
         self.inbox: Inbox = MemoryInbox()
+        self.standings, self.past, self.dynamics = standings_over(
+            self.market, self.registry, self.clock
+        )
         self.pings: list[Ping] = []
         self.posts: list[PostRequest] = []
         self.receipts: dict[str, Receipt] = {}

@@ -1,0 +1,426 @@
+"""Standings explained, their history, what-ifs and dynamic factors as the wire shows them."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from decimal import Decimal
+
+from exchange.core.dynamic import Bounds, DayFactors, Factor, Span, threshold_of
+from exchange.core.model import Policy
+from exchange.core.money import divide_half_even, format_cents
+from exchange.core.pricing import rectify
+from exchange.core.recovery import Lift, Recovery
+from exchange.core.recovery_path import exact_percent, percent, tell_price, tell_verdict
+from exchange.core.standing import (
+    UNIT_WEIGHT,
+    Bucket,
+    Standing,
+    Window,
+    day_weight,
+    gate_threshold,
+    window_start,
+)
+from exchange.core.what_if import Outcome
+from exchange.flow.standing_books import KeptFactors
+from exchange.flow.standings import Explained, Shadow, ToldDay
+from exchange.flow.what_if import Answered, Change, Tally
+from exchange.web.market_codec import show_standing
+from exchange.web.wire import dollars
+from exchange.web.wire_standing import (
+    AheadAnswer,
+    AuctionChange,
+    BoughtAnswer,
+    CauseAnswer,
+    CutAnswer,
+    DayShare,
+    DynamicAnswer,
+    DynamicBounds,
+    DynamicDay,
+    ExplainedStanding,
+    Explanation,
+    FactorAnswer,
+    HistoryDay,
+    LiftAnswer,
+    OutcomeAnswer,
+    ProtectionAnswer,
+    RateAnswer,
+    RatesAnswer,
+    ResetDueAnswer,
+    RoomAnswer,
+    ShadowAnswer,
+    SpanAnswer,
+    StepAnswer,
+    TallyAnswer,
+    WhatIfAnswer,
+)
+
+HUNDRED_DOLLARS_CENTS = 100_00
+_POINT_DIGITS = 4
+"""Decimals of a day's percentage points: a day's part of a rate is often below a hundredth."""
+
+ASSUMPTIONS = (
+    "Prices, campaigns, caps, budgets and balances are as they were at each ping; leads won in "
+    "addition use nothing up.",
+    "The floor, the policy and the CRM threshold are those in force now.",
+    "Everybody else bids as they did.",
+    "An auction won is a lead bought only if its seller posts it.",
+)
+
+
+def show_explained(explained: Explained) -> ExplainedStanding:
+    """Write a standing with its days, its arithmetic and its way back."""
+    standing, policy = explained.recovery.standing, explained.policy
+    summary = show_standing(standing, policy)
+    return ExplainedStanding(
+        **{name: getattr(summary, name) for name in summary.__struct_fields__},
+        days=_days(explained.window, standing, policy),
+        explained=_explanation(explained),
+        dynamic=None if explained.shadow is None else _dynamic(explained.shadow, policy),
+    )
+
+
+def _days(window: Window, standing: Standing, policy: Policy) -> tuple[DayShare, ...]:
+    first, today = window_start(standing.day, policy), standing.day
+    days: dict[date, tuple[Bucket, int]] = {}
+    for (day, era), bucket in window.buckets.items():
+        if not first <= day <= today:
+            continue
+        seen, counted = days.get(day, (Bucket(), 0))
+        counts_crm = era == window.era and not standing.protected
+        days[day] = (
+            Bucket(
+                assigned=seen.assigned + bucket.assigned,
+                manual=seen.manual + bucket.manual,
+                crm=seen.crm + bucket.crm,
+            ),
+            counted + bucket.manual + (bucket.crm if counts_crm else 0),
+        )
+    return tuple(
+        DayShare(
+            day=day,
+            assigned=dollars(bucket.assigned),
+            manual=dollars(bucket.manual),
+            crm=dollars(bucket.crm),
+            counted=dollars(counted),
+            weight=_weight(today - day, policy),
+            overall_points=_points(today - day, counted, standing, policy),
+            leaves_on=day + timedelta(days=policy.window_days),
+        )
+        for day, (bucket, counted) in sorted(days.items())
+    )
+
+
+def _weight(age: timedelta, policy: Policy) -> Decimal:
+    if policy.half_life_days is None:
+        return Decimal(1)
+    weight = day_weight(age.days, policy.half_life_days)
+    return Decimal(divide_half_even(weight * 10**6, UNIT_WEIGHT)).scaleb(-6)
+
+
+def _points(age: timedelta, counted: int, standing: Standing, policy: Policy) -> Decimal:
+    """Percentage points a day adds to the overall rate."""
+    if not standing.overall_assigned:
+        return Decimal(0).scaleb(-_POINT_DIGITS)
+    weighted = counted * day_weight(age.days, policy.half_life_days)
+    scale = 100 * 10**_POINT_DIGITS
+    points = divide_half_even(weighted * scale, standing.overall_assigned)
+    return Decimal(points).scaleb(-_POINT_DIGITS)
+
+
+def _explanation(explained: Explained) -> Explanation:
+    found, policy = explained.recovery, explained.policy
+    standing, end = found.standing, found.protection_end
+    return Explanation(
+        overall=_overall(standing, policy),
+        crm=_crm(standing, policy),
+        verdict=tell_verdict(found, policy),
+        half_life_days=policy.half_life_days,
+        price=tell_price(standing),
+        bids=_lift(found.bids),
+        qualified=_lift(found.qualified),
+        reset=_reset(found, explained),
+        room=RoomAnswer(
+            before_gate=_perhaps(found.room.crm_cents),
+            before_conditional=_perhaps(found.room.overall_cents),
+        ),
+        protection=None
+        if end is None
+        else ProtectionAnswer(
+            left=dollars(end.left_cents),
+            then_counting=dollars(end.counting_cents),
+            then=show_rates(end.standing),
+        ),
+        causes=tuple(
+            CauseAnswer(
+                kind=cause.kind,
+                reason=cause.reason.code,
+                category=cause.reason.category,
+                leads=cause.leads,
+                value=dollars(cause.value_cents),
+            )
+            for cause in explained.causes
+        ),
+        ahead=tuple(
+            AheadAnswer(
+                day=coming.day,
+                verdict=coming.verdict.value,
+                overall_pct=dollars(coming.overall_hundredths),
+                crm_pct=dollars(coming.crm_hundredths),
+                price_of_100=_price_of_100(coming),
+            )
+            for coming in found.ahead
+        ),
+        path=tuple(
+            StepAnswer(
+                step=number,
+                kind=step.kind,
+                text=step.text,
+                amount=_perhaps(step.cents),
+                day=step.day,
+                at=step.at,
+            )
+            for number, step in enumerate(explained.path, start=1)
+        ),
+    )
+
+
+def _overall(standing: Standing, policy: Policy) -> RateAnswer:
+    rejected, assigned = standing.overall_rejected, standing.overall_assigned
+    if policy.half_life_days is None:
+        crm = rejected - standing.raw_manual
+        above = f"({_told(standing.raw_manual)} manual + {_told(crm)} CRM)"
+    else:
+        above = f"{_told(_unweighted(rejected, policy))} rejected, weighted by age"
+    return _rate(above, rejected, assigned, standing.overall_hundredths, policy)
+
+
+def _crm(standing: Standing, policy: Policy) -> RateAnswer:
+    rejected, assigned = standing.crm_rejected, standing.crm_assigned
+    above = f"{_told(_unweighted(rejected, policy))} CRM"
+    return _rate(above, rejected, assigned, standing.crm_hundredths, policy)
+
+
+def _rate(above: str, rejected: int, assigned: int, hundredths: int, policy: Policy) -> RateAnswer:
+    below = _told(_unweighted(assigned, policy))
+    formula = f"{above} ÷ {below} assigned × 100 = {format_cents(hundredths)}"
+    if not assigned:
+        formula = "Nothing is assigned, so the rate is 0."
+    return RateAnswer(pct=dollars(hundredths), ratio=f"{rejected}/{assigned}", formula=formula)
+
+
+def _unweighted(cents: int, policy: Policy) -> int:
+    """A sum in cents of today; under recency weighting a day's cents are worth less."""
+    return cents if policy.half_life_days is None else divide_half_even(cents, UNIT_WEIGHT)
+
+
+def _told(cents: int) -> str:
+    return f"{cents // 100:,}.{cents % 100:02d}"
+
+
+def _lift(lift: Lift) -> LiftAnswer:
+    return LiftAnswer(
+        reached=lift.reached, clean_leads=_perhaps(lift.clean_cents), from_day=lift.day
+    )
+
+
+def _reset(found: Recovery, explained: Explained) -> ResetDueAnswer:
+    due = found.reset
+    return ResetDueAnswer(
+        may_ask=due.may_ask and explained.asked_at is None,
+        missing=dollars(due.missing_cents),
+        earliest=due.earliest,
+        asked_at=explained.asked_at,
+    )
+
+
+def _perhaps(cents: int | None) -> Decimal | None:
+    return None if cents is None else dollars(cents)
+
+
+def _price_of_100(standing: Standing) -> Decimal:
+    return dollars(rectify(HUNDRED_DOLLARS_CENTS, standing))
+
+
+def show_rates(standing: Standing) -> RatesAnswer:
+    """Write rates and what follows from them."""
+    return RatesAnswer(
+        verdict=standing.verdict.value,
+        overall_pct=dollars(standing.overall_hundredths),
+        crm_pct=dollars(standing.crm_hundredths),
+        price_of_100=_price_of_100(standing),
+    )
+
+
+def _dynamic(shadow: Shadow, policy: Policy) -> DynamicAnswer:
+    factors, standing = shadow.factors, shadow.standing
+    before = percent(standing.overall_hundredths)
+    eased = exact_percent(standing.rejected, standing.assigned) if standing.assigned else "0.00 %"
+    return DynamicAnswer(
+        mode=shadow.mode,
+        applied=shadow.applied,
+        market=_factor(factors.market),
+        seasonal=_factor(factors.seasonal),
+        trend=_factor(shadow.trend),
+        threshold=_threshold(factors, policy),
+        penalty=f"{before} × (1 − {_signless(shadow.trend.bp)}) = {eased}",
+        adjusted=show_rates(standing),
+        unadjusted=show_rates(shadow.without),
+    )
+
+
+def _threshold(factors: DayFactors, policy: Policy) -> str:
+    moved = exact_percent(*threshold_of(policy.crm_threshold_bp, factors))
+    return (
+        f"{percent(policy.crm_threshold_bp)} × (1 {_signed(factors.market.bp)} "
+        f"{_signed(factors.seasonal.bp)}) = {moved}"
+    )
+
+
+def _signed(bp: int) -> str:
+    return f"{'−' if bp < 0 else '+'} {_signless(bp)}"
+
+
+def _signless(bp: int) -> str:
+    """Basis points as the ratio they are: 230 → ``0.0230``."""
+    return f"{abs(bp) // 10_000}.{abs(bp) % 10_000:04d}"
+
+
+def _factor(factor: Factor) -> FactorAnswer:
+    return FactorAnswer(
+        recent=_span(factor.recent),
+        usual=_span(factor.usual),
+        measured_pct=dollars(factor.measured_bp),
+        pct=dollars(factor.bp),
+        why=factor.why,
+    )
+
+
+def _span(span: Span) -> SpanAnswer:
+    return SpanAnswer(
+        from_=span.first,
+        to=span.last,
+        assigned=dollars(span.assigned),
+        rejected=dollars(span.rejected),
+        pct=dollars(span.rate_hundredths),
+    )
+
+
+def show_day(told: ToldDay) -> HistoryDay:
+    """Write one day of a history."""
+    standing, bought = told.past.standing, told.past.bought
+    part, whole = gate_threshold(standing.day, told.policy)
+    return HistoryDay(
+        day=standing.day,
+        assigned=dollars(bought.assigned),
+        manual=dollars(bought.manual),
+        crm=dollars(bought.crm),
+        verdict=standing.verdict.value,
+        protected=standing.protected,
+        overall_pct=dollars(standing.overall_hundredths),
+        crm_pct=dollars(standing.crm_hundredths),
+        threshold_pct=dollars(divide_half_even(part * 10_000, whole)),
+        price_of_100=_price_of_100(standing),
+        window_assigned=dollars(standing.raw_assigned),
+        window_manual=dollars(standing.raw_manual),
+        window_crm=dollars(standing.raw_crm),
+        shadow=None
+        if told.shadow is None
+        else ShadowAnswer(
+            verdict=told.shadow.verdict.value, price_of_100=_price_of_100(told.shadow)
+        ),
+    )
+
+
+_COLUMNS = (
+    "day", "assigned", "manual", "crm", "verdict", "protected", "overall_pct", "crm_pct",
+    "threshold_pct", "price_of_100", "window_assigned", "window_manual", "window_crm",
+)  # fmt: skip
+
+
+def show_csv(days: tuple[HistoryDay, ...]) -> bytes:
+    """Write a history as RFC 4180 CSV with a header; no field needs quoting."""
+    lines = [",".join((*_COLUMNS, "shadow_verdict", "shadow_price_of_100"))]
+    for day in days:
+        fields = [_field(getattr(day, name)) for name in _COLUMNS]
+        shadow = day.shadow
+        fields += ["", ""] if shadow is None else [shadow.verdict, str(shadow.price_of_100)]
+        lines.append(",".join(fields))
+    return ("\r\n".join(lines) + "\r\n").encode()
+
+
+def _field(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def show_what_if(answered: Answered) -> WhatIfAnswer:
+    """Write what a day would have come to."""
+    cut = None
+    if answered.cut is not None and answered.until is not None:
+        cut = CutAnswer(by=answered.cut, until=answered.until)
+    return WhatIfAnswer(
+        company_id=answered.company_id,
+        day=answered.day,
+        present=show_rates(answered.present),
+        assumed=show_rates(answered.assumed),
+        receipts_read=answered.read,
+        cut=cut,
+        took_part=answered.took_part,
+        not_known={str(why): count for why, count in sorted(answered.not_known.items())},
+        before=_tally(answered.before),
+        after=_tally(answered.after),
+        newly_won=answered.newly_won,
+        no_longer_won=answered.no_longer_won,
+        repriced=answered.repriced,
+        bought=BoughtAnswer(
+            leads=answered.bought.leads, spend=dollars(answered.bought.spend_cents)
+        ),
+        assumptions=ASSUMPTIONS,
+        changes=tuple(_change(change) for change in answered.changes),
+    )
+
+
+def _tally(tally: Tally) -> TallyAnswer:
+    return TallyAnswer(auctions_won=tally.won, spend=dollars(tally.spend_cents))
+
+
+def _change(change: Change) -> AuctionChange:
+    return AuctionChange(
+        ping_id=change.receipt.ping_id,
+        vertical=change.receipt.vertical,
+        decided_at=change.receipt.decided_at,
+        before=_outcome(change.replayed.before),
+        after=_outcome(change.replayed.after),
+    )
+
+
+def _outcome(outcome: Outcome) -> OutcomeAnswer:
+    return OutcomeAnswer(
+        won=outcome.won,
+        rank=outcome.rank,
+        share=outcome.share,
+        campaign_id=outcome.campaign_id,
+        base=_perhaps(outcome.base_cents),
+        charged=_perhaps(outcome.charged_cents),
+    )
+
+
+def show_bounds(bounds: Bounds) -> DynamicBounds:
+    """Write how far factors may go."""
+    return DynamicBounds(
+        market_pct=dollars(bounds.market_bp),
+        seasonal_pct=dollars(bounds.seasonal_bp),
+        trend_pct=dollars(bounds.trend_bp),
+        least_assigned=dollars(bounds.least_cents),
+    )
+
+
+def show_factors(kept: KeptFactors, policy: Policy) -> DynamicDay:
+    """Write a day's factors."""
+    return DynamicDay(
+        day=kept.factors.day,
+        applied=kept.applied,
+        market=_factor(kept.factors.market),
+        seasonal=_factor(kept.factors.seasonal),
+        threshold=_threshold(kept.factors, policy),
+        bounds=show_bounds(kept.factors.bounds),
+    )
