@@ -24,6 +24,7 @@ from exchange.core.standing import (
     day_weight,
     factors_on,
     gate_threshold,
+    start_era,
     weigh,
 )
 
@@ -48,12 +49,14 @@ class Lift(Struct, frozen=True, kw_only=True):
 class ResetDue(Struct, frozen=True, kw_only=True):
     """When a CRM reset may be asked for: cents still to be assigned, and the earliest time.
 
-    ``earliest`` is None where nothing but the missing cents stands in the way.
+    ``earliest`` is None where nothing but the missing cents stands in the way. ``after`` is the
+    standing right after one.
     """
 
     may_ask: bool
     missing_cents: int
     earliest: datetime | None
+    after: Standing
 
 
 class Room(Struct, frozen=True, kw_only=True):
@@ -104,7 +107,7 @@ def recover(window: Window, today: date, now: datetime, policy: Policy) -> Recov
         threshold=gate_threshold(today, policy),
         bids=_lift(window, standing, policy, "bids", ahead),
         qualified=_lift(window, standing, policy, "qualified", ahead),
-        reset=reset_due(window, now, policy),
+        reset=reset_due(window, today, now, policy),
         room=room_left(standing, policy),
         protection_end=_protection_end(window, standing, policy),
         ahead=ahead,
@@ -161,7 +164,7 @@ def look_ahead(window: Window, today: date, policy: Policy) -> list[Standing]:
     return found
 
 
-def reset_due(window: Window, now: datetime, policy: Policy) -> ResetDue:
+def reset_due(window: Window, today: date, now: datetime, policy: Policy) -> ResetDue:
     """When a company may ask for a CRM reset. Agrees with `reset.judge_reset`."""
     missing = missing_cents(window, policy)
     earliest = None
@@ -170,7 +173,10 @@ def reset_due(window: Window, now: datetime, policy: Policy) -> ResetDue:
         if earliest <= now:
             earliest = None
     return ResetDue(
-        may_ask=not missing and earliest is None, missing_cents=missing, earliest=earliest
+        may_ask=not missing and earliest is None,
+        missing_cents=missing,
+        earliest=earliest,
+        after=weigh(start_era(window, now), today, policy),
     )
 
 

@@ -58,7 +58,7 @@ def tell_path(
     if standing.protected and found.protection_end is not None:
         steps.append(_protection(found))
     if standing.verdict is not Verdict.QUALIFIED:
-        steps += _to_qualified(found, causes, policy)
+        steps += _to_qualified(found, causes, policy, asked_at)
     else:
         steps.append(_keep(found))
     return tuple(steps)
@@ -147,15 +147,14 @@ def _over_the_gate(
 
 def _reset(found: Recovery, asked_at: datetime | None) -> Step:
     due = found.reset
+    then = (
+        "Once the operator approves it, your CRM rejections of before count for nothing: you are "
+        f"{due.after.verdict.value}, protected again, and a $100.00 bid is worth "
+        f"{format_cents(rectify(HUNDRED_DOLLARS_CENTS, due.after))}."
+    )
     if asked_at is not None:
-        return Step(
-            kind="crm_reset",
-            at=asked_at,
-            text=(
-                f"You asked for a CRM reset on {asked_at:%Y-%m-%d}. Once the operator approves it, "
-                "your CRM rejections of before count for nothing and you bid again."
-            ),
-        )
+        asked = f"You asked for a CRM reset on {asked_at:%Y-%m-%d}. {then}"
+        return Step(kind="crm_reset", at=asked_at, text=asked)
     if due.missing_cents:
         return Step(
             kind="crm_reset",
@@ -173,16 +172,12 @@ def _reset(found: Recovery, asked_at: datetime | None) -> Step:
             at=due.earliest,
             text=f"You may ask for the next CRM reset from {due.earliest:%Y-%m-%d %H:%M} UTC.",
         )
-    return Step(
-        kind="crm_reset",
-        text=(
-            "Ask for a CRM reset now. Once the operator approves it, your CRM rejections of before "
-            "count for nothing, your protection starts again, and you bid again."
-        ),
-    )
+    return Step(kind="crm_reset", text=f"You may ask for a CRM reset now. {then}")
 
 
-def _to_qualified(found: Recovery, causes: tuple[Cause, ...], policy: Policy) -> list[Step]:
+def _to_qualified(
+    found: Recovery, causes: tuple[Cause, ...], policy: Policy, asked_at: datetime | None
+) -> list[Step]:
     standing, limit = found.standing, percent(policy.conditional_overall_bp)
     overall = percent(standing.overall_hundredths)
     steps = []
@@ -199,6 +194,8 @@ def _to_qualified(found: Recovery, causes: tuple[Cause, ...], policy: Policy) ->
         )
         dearest: Literal["manual", "crm"] = causes[0].kind if causes else "manual"
         steps += _mend(causes, dearest, "Most of it is this: ")
+        if found.reset.after.overall_rejected < standing.overall_rejected:
+            steps.append(_reset(found, asked_at))
     steps.append(_clean(found.qualified, "would make you qualified"))
     if found.qualified.day is not None:
         steps.append(

@@ -230,6 +230,7 @@ def _reset(found: Recovery, explained: Explained) -> ResetDueAnswer:
         missing=dollars(due.missing_cents),
         earliest=due.earliest,
         asked_at=explained.asked_at,
+        then=show_rates(due.after),
     )
 
 

@@ -50,15 +50,6 @@ class LiftAnswer(Answer, frozen=True, kw_only=True):
     from_day: date | None
 
 
-class ResetDueAnswer(Answer, frozen=True, kw_only=True):
-    """When a CRM reset may be asked for; ``asked_at`` of one that waits for its approval."""
-
-    may_ask: bool
-    missing: Decimal
-    earliest: datetime | None
-    asked_at: datetime | None
-
-
 class RoomAnswer(Answer, frozen=True, kw_only=True):
     """Dollars that may still be rejected before the gate closes, or first look is lost."""
 
@@ -73,6 +64,19 @@ class RatesAnswer(Answer, frozen=True, kw_only=True):
     overall_pct: Decimal
     crm_pct: Decimal
     price_of_100: Decimal
+
+
+class ResetDueAnswer(Answer, frozen=True, kw_only=True):
+    """When a CRM reset may be asked for, and what would be the case right after one.
+
+    ``asked_at`` is of one that waits for its approval.
+    """
+
+    may_ask: bool
+    missing: Decimal
+    earliest: datetime | None
+    asked_at: datetime | None
+    then: RatesAnswer
 
 
 class ProtectionAnswer(Answer, frozen=True, kw_only=True):

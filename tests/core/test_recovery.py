@@ -173,7 +173,7 @@ def test_section_5_a_reset_is_due_exactly_when_one_would_be_granted(
 ) -> None:
     reset_at = None if days is None else NOW - timedelta(days=days)
     held = window(era_assigned=era_assigned, reset_at=reset_at)
-    due = reset_due(held, NOW, POLICY)
+    due = reset_due(held, TODAY, NOW, POLICY)
     assert due.may_ask is (judge_reset(held, NOW, POLICY) is None)
     assert due.missing_cents == missing_cents(held, POLICY)
     if due.earliest is not None:
@@ -184,8 +184,9 @@ def test_section_5_a_reset_is_due_exactly_when_one_would_be_granted(
 
 def test_section_5_a_reset_lifts_an_excluded_company_at_once() -> None:
     held = window({(TODAY, 0): Bucket(assigned=10_000_00, crm=2_000_00)})
-    assert recover(held, TODAY, NOW, POLICY).reset.may_ask
-    assert weigh(start_era(held, NOW), TODAY, POLICY).verdict is Verdict.QUALIFIED
+    due = recover(held, TODAY, NOW, POLICY).reset
+    assert due.may_ask and due.after == weigh(start_era(held, NOW), TODAY, POLICY)
+    assert due.after.verdict is Verdict.QUALIFIED and due.after.overall_hundredths == 0
 
 
 @given(WINDOWS, st.sampled_from([Policy(), Policy(crm_threshold_bp=333)]))
