@@ -17,6 +17,7 @@ from redis.asyncio import from_url
 from uuid_utils import uuid7
 
 from exchange.app import Exchange
+from exchange.core.dynamic import DynamicPolicy
 from exchange.core.model import (
     Bid,
     Campaign,
@@ -343,11 +344,12 @@ async def open_desk(
     policy: Policy | None = None,
     clock: StillClock | None = None,
     secrets: Secrets = SECRETS,
+    dynamic: DynamicPolicy | None = None,
 ) -> AsyncIterator[Desk]:
     """A started worker on a database."""
     clock = clock or StillClock()
     exchange = Exchange(
-        settings_for_tests(policy),
+        replace(settings_for_tests(policy), dynamic=dynamic or DynamicPolicy()),
         secrets,
         read_verticals(CONFIG / "verticals"),
         postgres_url=postgres_url,
