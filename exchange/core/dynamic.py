@@ -8,6 +8,7 @@ prices or stores.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Final, Literal
 
@@ -70,6 +71,14 @@ class Span(Days, frozen=True, kw_only=True):
         return divide_half_even(self.rejected * BASIS_POINTS, self.assigned)
 
 
+class DayTotal(Struct, frozen=True):
+    """What one day came to for everybody, in cents; CRM rejections of the protected and all."""
+
+    day: date
+    assigned: int
+    rejected: int
+
+
 class Factor(Struct, frozen=True, kw_only=True):
     """One factor with its arithmetic, in basis points.
 
@@ -116,16 +125,27 @@ def spans_of(day: date) -> DaySpans:
     )
 
 
-def factors_of(
-    day: date, *, month: Span, quarter: Span, season: Span, year: Span, bounds: Bounds
-) -> DayFactors:
-    """A day's factors from what the market's spans came to."""
+def factors_of(day: date, totals: Iterable[DayTotal], bounds: Bounds) -> DayFactors:
+    """A day's factors from what the market came to on each day of the year before."""
+    spans, known = spans_of(day), list(totals)
     return DayFactors(
         day=day,
-        market=_relative(month, quarter, bounds.market_bp, bounds),
-        seasonal=_relative(season, year, bounds.seasonal_bp, bounds),
+        market=compare(
+            _sum(known, spans.month), _sum(known, spans.quarter), bounds.market_bp, bounds
+        ),
+        seasonal=compare(
+            _sum(known, spans.season), _sum(known, spans.year), bounds.seasonal_bp, bounds
+        ),
         bounds=bounds,
     )
+
+
+def compare(recent: Span, usual: Span, most_bp: int, bounds: Bounds) -> Factor:
+    """A factor of the market: ``recent rate ÷ usual rate − 1``, within ``most_bp`` either way."""
+    distance = _distance(recent, usual, bounds)
+    if distance is None:
+        return Factor(recent=recent, usual=usual, measured_bp=0, bp=0, why="too_little")
+    return _bounded(recent, usual, distance, -most_bp, most_bp)
 
 
 def trend(recent: Span, usual: Span, bounds: Bounds) -> Factor:
@@ -157,13 +177,6 @@ def ease(rejected: int, assigned: int, trend_bp: int) -> tuple[int, int]:
     return rejected * (BASIS_POINTS - trend_bp), assigned * BASIS_POINTS
 
 
-def _relative(recent: Span, usual: Span, most_bp: int, bounds: Bounds) -> Factor:
-    distance = _distance(recent, usual, bounds)
-    if distance is None:
-        return Factor(recent=recent, usual=usual, measured_bp=0, bp=0, why="too_little")
-    return _bounded(recent, usual, distance, -most_bp, most_bp)
-
-
 def _bounded(recent: Span, usual: Span, measured_bp: int, least: int, most: int) -> Factor:
     bp = min(max(measured_bp, least), most)
     return Factor(
@@ -183,6 +196,16 @@ def _distance(recent: Span, usual: Span, bounds: Bounds) -> int | None:
     usually = usual.rejected * recent.assigned
     lately = recent.rejected * usual.assigned
     return divide_half_even((lately - usually) * BASIS_POINTS, usually)
+
+
+def _sum(totals: list[DayTotal], days: Days) -> Span:
+    counted = [total for total in totals if days.first <= total.day <= days.last]
+    return Span(
+        first=days.first,
+        last=days.last,
+        assigned=sum(total.assigned for total in counted),
+        rejected=sum(total.rejected for total in counted),
+    )
 
 
 def _ending(last: date, days: int) -> Days:

@@ -82,17 +82,10 @@ class Dynamics:
         if kept is None or kept.applied != applied:
             factors = None if kept is None else kept.factors
             if factors is None:
-                spans = await self._books.spans(spans_of(day))
-                if spans is None:
+                totals = await self._books.sums(spans_of(day).year)
+                if totals is None:
                     return
-                factors = factors_of(
-                    day,
-                    month=spans.month,
-                    quarter=spans.quarter,
-                    season=spans.season,
-                    year=spans.year,
-                    bounds=self.policy.bounds,
-                )
+                factors = factors_of(day, totals, self.policy.bounds)
             kept = await self._books.keep(factors, applied, now)
         self._known[day] = kept
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from exchange.core.dynamic import DayFactors, DaySpans, Span
+from exchange.core.dynamic import DayFactors, Days, DayTotal
 from exchange.core.history import Past
 from exchange.core.model import Campaign, CompanyId
 from exchange.core.recovery_path import Cause
@@ -20,12 +20,16 @@ from exchange.flow.ports import Receipt
 
 
 class CampaignPast(Struct, frozen=True, kw_only=True):
-    """A campaign as it is now, or was when it was deleted; ``updated_at`` is its last change."""
+    """A version of a campaign, in force from ``since`` on and before ``until`` (None: still).
+
+    ``is_known`` is False for a time of which no version is kept; ``campaign`` is then the oldest
+    that is.
+    """
 
     campaign: Campaign
-    created_at: datetime
-    updated_at: datetime
-    deleted: bool
+    since: datetime
+    until: datetime | None
+    is_known: bool = True
 
 
 class Bought(Struct, frozen=True, kw_only=True):
@@ -40,15 +44,6 @@ class KeptFactors(Struct, frozen=True, kw_only=True):
 
     factors: DayFactors
     applied: bool
-
-
-class MarketSpans(Struct, frozen=True, kw_only=True):
-    """What the whole market came to in each span, CRM rejections and all."""
-
-    month: Span
-    quarter: Span
-    season: Span
-    year: Span
 
 
 class StandingBooks(Protocol):
@@ -78,8 +73,10 @@ class StandingBooks(Protocol):
         """What a company was sold on a day."""
         ...
 
-    async def campaigns_past(self, company_id: CompanyId, limit: int) -> Sequence[CampaignPast]:
-        """A company's campaigns, deleted ones too, the last changed first."""
+    async def campaigns_between(
+        self, company_id: CompanyId, start: datetime, end: datetime, limit: int
+    ) -> Sequence[CampaignPast]:
+        """The versions of a company's campaigns that were in force between two times."""
         ...
 
     async def receipts(
@@ -99,8 +96,11 @@ class FactorBooks(Protocol):
         """What is kept of these days, in their order."""
         ...
 
-    async def spans(self, wanted: DaySpans) -> MarketSpans | None:
-        """What the market came to; None where another worker is summing it up this moment."""
+    async def sums(self, wanted: Days) -> Sequence[DayTotal] | None:
+        """What the whole market came to on each of these days on which anything was assigned.
+
+        None where another worker is summing it up this moment.
+        """
         ...
 
     async def keep(self, factors: DayFactors, applied: bool, now: datetime) -> KeptFactors:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from typing import Final, Literal
 
@@ -32,7 +33,7 @@ from exchange.flow.standing_books import Bought, CampaignPast, StandingBooks
 MOST_RECEIPTS: Final = 20_000
 """Receipts read for one answer."""
 
-PAGE: Final = 50
+PAGE: Final = 25
 """Receipts read and held again at one go: a few milliseconds of the worker's time."""
 
 PAUSE_S: Final = 0.005
@@ -44,8 +45,8 @@ DEADLINE_S: Final = 20.0
 MOST_CHANGES: Final = 100
 """Auctions with another outcome that are told one by one; the others are counted."""
 
-MOST_CAMPAIGNS: Final = 1_000
-"""Campaigns of a company looked at, the last changed first."""
+MOST_CAMPAIGNS: Final = 2_000
+"""Versions of a company's campaigns that a day may have seen; beyond, it is no question."""
 
 
 class Assumption(Struct, frozen=True, kw_only=True):
@@ -171,14 +172,18 @@ class WhatIf:
             not_known=Counter(),
             changes=[],
         )
-        campaigns = await self._books.campaigns_past(company_id, MOST_CAMPAIGNS)
+        start, end = self._end_of(day - timedelta(days=1)), self._end_of(day)
+        campaigns = await self._books.campaigns_between(company_id, start, end, MOST_CAMPAIGNS + 1)
+        if len(campaigns) > MOST_CAMPAIGNS:
+            raise Invalid("Too many versions of campaigns were in force that day.", field="day")
         replaying = _Replaying(self._market, self._draw_key, answered, campaigns)
-        await self._read(answered, replaying)
+        await self._read(answered, replaying, start, end)
         return answered
 
-    async def _read(self, answered: Answered, replaying: _Replaying) -> None:
+    async def _read(
+        self, answered: Answered, replaying: _Replaying, first: datetime, end: datetime
+    ) -> None:
         """Read the day page by page, up to the bound and the deadline."""
-        first, end = self._end_of(answered.day - timedelta(days=1)), self._end_of(answered.day)
         loop = asyncio.get_running_loop()
         ends, after = loop.time() + DEADLINE_S, ""
         while True:
@@ -196,11 +201,24 @@ class WhatIf:
             await asyncio.sleep(PAUSE_S)
 
 
-class _Known(Struct, frozen=True, kw_only=True):
-    """A campaign, compiled where it still fits its vertical."""
+class _Known:
+    """A version of a campaign, compiled when first needed, if it still fits its vertical."""
 
-    past: CampaignPast
-    runner: Runner | None
+    __slots__ = ("_compiled", "_runner", "past")
+
+    def __init__(self, past: CampaignPast) -> None:
+        self.past = past
+        self._compiled = False
+        self._runner: Runner | None = None
+
+    def runner(self, market: Market) -> Runner | None:
+        """The campaign as it was; None where that is not known, or does not fit any more."""
+        if not self._compiled:
+            self._compiled = True
+            if self.past.is_known:
+                with suppress(FilterError, KeyError):
+                    self._runner = market.compile(self.past.campaign)
+        return self._runner
 
 
 class _Replaying:
@@ -218,8 +236,7 @@ class _Replaying:
         self._answered = answered
         self._by_vertical: dict[str, list[_Known]] = {}
         for past in campaigns:
-            known = _Known(past=past, runner=self._compile(past))
-            self._by_vertical.setdefault(past.campaign.vertical, []).append(known)
+            self._by_vertical.setdefault(past.campaign.vertical, []).append(_Known(past))
 
     def take(self, receipt: Receipt) -> None:
         """Hold one auction again, and count what it came to."""
@@ -235,7 +252,9 @@ class _Replaying:
             self._answered.not_known["price_not_kept"] += 1
             return
         attributes = msgspec.json.decode(receipt.attributes, type=vertical.attributes_type)
-        if not named and not any(_may_match(known, attributes, receipt) for known in campaigns):
+        if not named and not any(
+            _may_match(known.runner(self._market), attributes, receipt) for known in campaigns
+        ):
             return
         held = Held(
             candidates=receipt.candidates,
@@ -246,7 +265,7 @@ class _Replaying:
             premium=receipt.premium,
             draw=Drawer(self._draw_key, receipt.ping_id).draw,
         )
-        bases = _bases(campaigns, attributes, receipt) if named else {}
+        bases = self._bases(campaigns, attributes, receipt) if named else {}
         found = replay(held, company_id, self._answered.assumed, bases, self._market.policy)
         if isinstance(found, Replayed):
             self._count(receipt, found)
@@ -268,31 +287,34 @@ class _Replaying:
             answered.changes.append(Change(receipt=receipt, replayed=found))
 
     def _there(self, receipt: Receipt) -> list[_Known]:
-        """The company's campaigns that may have been in the market when a ping was decided."""
+        """The versions of the company's campaigns that were in force when a ping was decided."""
         at = receipt.decided_at
         return [
             known
             for known in self._by_vertical.get(receipt.vertical, ())
-            if known.past.created_at <= at
-            and not (known.past.deleted and known.past.updated_at <= at)
+            if known.past.since <= at and (known.past.until is None or at < known.past.until)
         ]
 
-    def _compile(self, past: CampaignPast) -> Runner | None:
-        try:
-            return self._market.compile(past.campaign)
-        except (FilterError, KeyError):
-            return None
+    def _bases(self, campaigns: Sequence[_Known], attributes: Struct, receipt: Receipt) -> Bases:
+        """Base prices of the campaigns by share count, where a list of then gave them."""
+        found: dict[CampaignId, Mapping[int, int]] = {}
+        for known in campaigns:
+            runner = known.runner(self._market)
+            # What a company's own bidder would have said is not known.
+            if runner is None or runner.campaign.bid.remote is not None:
+                continue
+            prices = {
+                share: price
+                for share in range(1, receipt.max_buyers + 1)
+                if (price := base_price(runner, attributes, share)) is not None
+            }
+            found[runner.campaign.campaign_id] = prices
+        return found
 
 
-def _is_of_then(known: _Known, receipt: Receipt) -> bool:
-    """Whether the campaign as it is known was the one in force when a ping was decided."""
-    return known.past.updated_at <= receipt.decided_at and known.runner is not None
-
-
-def _may_match(known: _Known, attributes: Struct, receipt: Receipt) -> bool:
-    """Whether a campaign may have taken part; one changed since may always have."""
-    runner = known.runner
-    if runner is None or not _is_of_then(known, receipt):
+def _may_match(runner: Runner | None, attributes: Struct, receipt: Receipt) -> bool:
+    """Whether a campaign may have taken part; one that is not known may always have."""
+    if runner is None:
         return True
     campaign = runner.campaign
     return (
@@ -301,20 +323,3 @@ def _may_match(known: _Known, attributes: Struct, receipt: Receipt) -> bool:
         and is_open(campaign.schedule, receipt.decided_at)
         and any(share <= receipt.max_buyers for share in shares(campaign))
     )
-
-
-def _bases(campaigns: Sequence[_Known], attributes: Struct, receipt: Receipt) -> Bases:
-    """Base prices of the campaigns that are as they were, by share count."""
-    found: dict[CampaignId, Mapping[int, int]] = {}
-    for known in campaigns:
-        runner = known.runner
-        if runner is None or not _is_of_then(known, receipt):
-            continue
-        if runner.campaign.bid.remote is not None:
-            # What its own bidder would have said is not known.
-            continue
-        prices = {n: base_price(runner, attributes, n) for n in range(1, receipt.max_buyers + 1)}
-        found[runner.campaign.campaign_id] = {
-            share: price for share, price in prices.items() if price is not None
-        }
-    return found

@@ -6,23 +6,26 @@ Implements `flow.standing_books`. Judges nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from exchange.core.changes import BucketChange
-from exchange.core.dynamic import DayFactors, Days, DaySpans, Span
+from exchange.core.dynamic import DayFactors, Days, DayTotal
 from exchange.core.history import Past
 from exchange.core.model import Campaign, CompanyId
 from exchange.core.reasons import Reason
 from exchange.core.recovery_path import Cause
 from exchange.flow.ports import Receipt
-from exchange.flow.standing_books import Bought, CampaignPast, KeptFactors, MarketSpans
+from exchange.flow.standing_books import Bought, CampaignPast, KeptFactors
 from exchange.stores.postgres import QUERIES, Postgres, Record
 
 _SUMMING: Final = 7_260_413
 """The advisory lock that keeps workers from summing up the market all at once."""
+
+SLICE_DAYS: Final = 31
+"""Days summed up by one statement; of ten thousand companies that is a part of a second."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -84,18 +87,26 @@ class PostgresStandings:
             raise RuntimeError("a sum gave no row")
         return Bought(leads=row["leads"], spend_cents=row["spend"])
 
-    async def campaigns_past(self, company_id: CompanyId, limit: int) -> Sequence[CampaignPast]:
-        """A company's campaigns, deleted ones too, the last changed first."""
-        rows = await self._postgres.rows("campaigns_past", company_id, limit)
-        return [
-            CampaignPast(
-                campaign=self._decode_campaign(row["body"]),
-                created_at=row["created_at"],
-                updated_at=row["updated_at"],
-                deleted=row["deleted"],
-            )
-            for row in rows
-        ]
+    async def campaigns_between(
+        self, company_id: CompanyId, start: datetime, end: datetime, limit: int
+    ) -> Sequence[CampaignPast]:
+        """The versions of a company's campaigns that were in force between two times."""
+        rows = await self._postgres.rows("campaigns_between", company_id, start, end, limit)
+        found: list[CampaignPast] = []
+        known_until: dict[str, datetime] = {}
+        for row in rows:
+            campaign = self._decode_campaign(row["body"])
+            # What was before the first version there is, back to the campaign's beginning.
+            before = known_until.get(row["id"], row["created_at"])
+            if before < row["since"]:
+                found.append(
+                    CampaignPast(
+                        campaign=campaign, since=before, until=row["since"], is_known=False
+                    )
+                )
+            found.append(CampaignPast(campaign=campaign, since=row["since"], until=row["until"]))
+            known_until[row["id"]] = row["until"] or row["since"]
+        return found
 
     async def receipts(
         self, first: datetime, end: datetime, after: str, limit: int
@@ -116,25 +127,22 @@ class PostgresFactors:
         """What is kept of these days, in their order."""
         return [self._kept(row) for row in await self._postgres.rows("dynamic_days", first, last)]
 
-    async def spans(self, wanted: DaySpans) -> MarketSpans | None:
-        """What the market came to; None where another worker is summing it up this moment."""
+    async def sums(self, wanted: Days) -> Sequence[DayTotal] | None:
+        """What the market came to on each day; None where another worker is summing it up.
+
+        A slice of days at a time, so that no statement takes long.
+        """
+        totals: list[DayTotal] = []
         async with self._postgres.connection() as connection, connection.transaction():
             if not await connection.fetchval("select pg_try_advisory_xact_lock($1)", _SUMMING):
                 return None
-            row = await connection.fetchrow(
-                QUERIES["market_spans"],
-                wanted.year.first,
-                wanted.year.last,
-                wanted.quarter.first,
-                wanted.month.first,
-                wanted.season.first,
-            )
-        return MarketSpans(
-            month=_span(wanted.month, row, "month"),
-            quarter=_span(wanted.quarter, row, "quarter"),
-            season=_span(wanted.season, row, "season"),
-            year=_span(wanted.year, row, "year"),
-        )
+            first = wanted.first
+            while first <= wanted.last:
+                last = min(first + timedelta(days=SLICE_DAYS - 1), wanted.last)
+                rows = await connection.fetch(QUERIES["market_days"], first, last)
+                totals += [DayTotal(row["day"], row["assigned"], row["rejected"]) for row in rows]
+                first = last + timedelta(days=1)
+        return totals
 
     async def keep(self, factors: DayFactors, applied: bool, now: datetime) -> KeptFactors:
         """Keep a day's factors, unless they are kept already; gives what stands."""
@@ -146,12 +154,3 @@ class PostgresFactors:
 
     def _kept(self, row: Record) -> KeptFactors:
         return KeptFactors(factors=self._decode(row["body"]), applied=row["applied"])
-
-
-def _span(days: Days, row: Record, name: str) -> Span:
-    return Span(
-        first=days.first,
-        last=days.last,
-        assigned=row[f"{name}_assigned"],
-        rejected=row[f"{name}_rejected"],
-    )

@@ -239,9 +239,20 @@ group by kind, reason order by sum(value) desc, kind, reason limit 50
 select count(*) as leads, coalesce(sum(charged), 0)::bigint as spend from delivery
 where company_id = $1 and day = $2 and state = 'accepted' and not test
 
--- name: campaigns_past
-select body, created_at, updated_at, deleted from campaign where company_id = $1
-order by updated_at desc, id limit $2
+-- name: campaigns_between
+select id, created_at, body, since, until from (
+    select p.id, c.created_at, p.body, p.since, p.until
+    from campaign_past p join campaign c on c.id = p.id
+    where p.company_id = $1 and p.until > $2 and p.since < $3
+    union all
+    select id, created_at, body, updated_at, null from campaign
+    where company_id = $1 and not deleted and created_at < $3
+) as version
+order by id, since limit $4
+
+-- name: drop_campaign_past
+delete from campaign_past where (id, version) in (
+    select id, version from campaign_past where until < $1 order by until limit $2)
 
 -- name: receipts_between
 select body from receipt
@@ -256,16 +267,9 @@ insert into dynamic_day (day, applied, body, computed_at) values ($1, $2, $3, $4
 on conflict (day) do update set applied = excluded.applied
 returning applied, body::text as body
 
--- name: market_spans
-select coalesce(sum(assigned), 0)::bigint as year_assigned,
-       coalesce(sum(manual + crm), 0)::bigint as year_rejected,
-       coalesce(sum(assigned) filter (where day >= $3), 0)::bigint as quarter_assigned,
-       coalesce(sum(manual + crm) filter (where day >= $3), 0)::bigint as quarter_rejected,
-       coalesce(sum(assigned) filter (where day >= $4), 0)::bigint as month_assigned,
-       coalesce(sum(manual + crm) filter (where day >= $4), 0)::bigint as month_rejected,
-       coalesce(sum(assigned) filter (where day >= $5), 0)::bigint as season_assigned,
-       coalesce(sum(manual + crm) filter (where day >= $5), 0)::bigint as season_rejected
-from bucket where day between $1 and $2
+-- name: market_days
+select day, sum(assigned)::bigint as assigned, sum(manual + crm)::bigint as rejected
+from bucket where day between $1 and $2 group by day
 
 -- name: close_windows
 with closing as (

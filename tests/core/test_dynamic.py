@@ -14,7 +14,9 @@ from exchange.core.audit import recompute
 from exchange.core.dynamic import (
     Bounds,
     DayFactors,
+    DayTotal,
     Span,
+    compare,
     ease,
     factors_of,
     spans_of,
@@ -59,7 +61,12 @@ def span(rate_bp: int, assigned: int = 10**8) -> Span:
 def day_factors(
     month: Span, quarter: Span, season: Span, year: Span, bounds: Bounds = BOUNDS
 ) -> DayFactors:
-    return factors_of(TODAY, month=month, quarter=quarter, season=season, year=year, bounds=bounds)
+    return DayFactors(
+        day=TODAY,
+        market=compare(month, quarter, bounds.market_bp, bounds),
+        seasonal=compare(season, year, bounds.seasonal_bp, bounds),
+        bounds=bounds,
+    )
 
 
 PUBLISHED = day_factors(span(1_023), span(1_000), span(989), span(1_000))
@@ -161,6 +168,18 @@ def test_section_10_spans_are_of_whole_days_and_known_before_the_day_begins() ->
     assert (spans.season.first, spans.season.last) == (date(2026, 11, 1), date(2026, 11, 30))
     assert spans.year.first == date(2025, 12, 1)
     assert spans_of(date(2026, 12, 3)).season.first == date(2026, 12, 1)
+
+
+def test_section_10_factors_are_made_of_the_days_of_their_spans() -> None:
+    day = date(2026, 12, 2)
+    ages = {2: 1, 31: 10, 32: 100, 91: 1_000, 92: 10_000, 366: 100_000, 367: 1_000_000, 1: 5}
+    totals = [DayTotal(day - timedelta(days=age), 10**8, cents) for age, cents in ages.items()]
+    found = factors_of(day, totals, BOUNDS)
+    assert found.market.recent.rejected == 11
+    assert found.market.usual.rejected == 1_111
+    assert found.seasonal.recent.rejected == 11
+    assert found.seasonal.usual.rejected == 111_111
+    assert found.seasonal.usual.assigned == 6 * 10**8
 
 
 @pytest.mark.parametrize(

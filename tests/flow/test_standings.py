@@ -168,11 +168,30 @@ async def test_section_12_a_day_behind_a_closed_gate_is_held_again(
     told = await asked(desk, company, Assumption(overall_bp=3_00, crm_bp=1_00))
     assert (told.newly_won, told.after.spend_cents) == (1, 58_20)
     assert told.present.verdict is Verdict.EXCLUDED
-    # Once the campaign is another, nobody knows what it bid.
+    # What it is now is nothing to what it was then: every version is kept.
     desk.clock.forward(hours=1)
     await company.bid(70_00, anywhere=True)
     told = await asked(desk, company, Assumption(overall_bp=3_00, crm_bp=1_00))
+    assert (told.newly_won, told.after.spend_cents) == (1, 58_20)
+    # But where one is lost, nobody guesses what it bid.
+    await desk.value("delete from campaign_past")
+    told = await asked(desk, company, Assumption(overall_bp=3_00, crm_bp=1_00))
     assert (told.took_part, dict(told.not_known)) == (0, {"price_not_kept": 1})
+
+
+async def test_a_deleted_campaign_is_kept_as_it_was(desk: Desk, crm: CrmServer) -> None:
+    company = await excluded(desk, crm)
+    await company.bid(60_00, anywhere=True)
+    desk.clock.forward(days=1)
+    await desk.ping(company.seller_id)
+    desk.clock.forward(hours=1)
+    registry, campaign_id = desk.exchange.registry, company.campaign_id
+    assert campaign_id is not None
+    await registry.delete_campaign(campaign_id, company.company_id, desk.clock.now())
+    told = await asked(desk, company, Assumption(overall_bp=3_00, crm_bp=1_00))
+    assert (told.newly_won, told.after.spend_cents) == (1, 58_20)
+    await desk.ping(company.seller_id)
+    assert (await asked(desk, company)).took_part == 1
 
 
 async def test_section_12_over_many_campaigns_what_is_not_named_is_counted_as_not_known(

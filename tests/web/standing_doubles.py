@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from exchange.core.changes import BucketChange
-from exchange.core.dynamic import DayFactors, DaySpans, DynamicPolicy, Span
+from exchange.core.dynamic import DayFactors, Days, DayTotal, DynamicPolicy
 from exchange.core.history import Past
 from exchange.core.hours import end_of_day
 from exchange.core.market import Market
@@ -18,7 +18,7 @@ from exchange.core.recovery_path import Cause
 from exchange.flow.dynamics import Dynamics
 from exchange.flow.ports import Clock, Receipt
 from exchange.flow.registry import Registry
-from exchange.flow.standing_books import Bought, CampaignPast, KeptFactors, MarketSpans
+from exchange.flow.standing_books import Bought, CampaignPast, KeptFactors
 from exchange.flow.standings import Standings
 from exchange.flow.what_if import WhatIf
 
@@ -63,7 +63,9 @@ class MemoryStandingBooks:
     async def bought(self, company_id: CompanyId, day: date) -> Bought:
         return Bought(leads=2, spend_cents=91_50)
 
-    async def campaigns_past(self, company_id: CompanyId, limit: int) -> Sequence[CampaignPast]:
+    async def campaigns_between(
+        self, company_id: CompanyId, start: datetime, end: datetime, limit: int
+    ) -> Sequence[CampaignPast]:
         return []
 
     async def receipts(
@@ -82,16 +84,13 @@ class MemoryFactorBooks:
     async def kept(self, first: date, last: date) -> Sequence[KeptFactors]:
         return [kept for day, kept in sorted(self.days.items()) if first <= day <= last]
 
-    async def spans(self, wanted: DaySpans) -> MarketSpans | None:
-        def span(first: date, rejected: int) -> Span:
-            return Span(first=first, last=wanted.year.last, assigned=10**8, rejected=rejected)
-
-        return MarketSpans(
-            month=span(wanted.month.first, 10_230_000),
-            quarter=span(wanted.quarter.first, 10_000_000),
-            season=span(wanted.season.first, 9_890_000),
-            year=span(wanted.year.first, 10_000_000),
-        )
+    async def sums(self, wanted: Days) -> Sequence[DayTotal] | None:
+        last = wanted.last
+        return [
+            DayTotal(last, 100_000_000, 10_230_000),
+            DayTotal(last - timedelta(days=60), 100_000_000, 9_770_000),
+            DayTotal(last - timedelta(days=200), 100_000_000, 11_031_345),
+        ]
 
     async def keep(self, factors: DayFactors, applied: bool, now: datetime) -> KeptFactors:
         return self.days.setdefault(factors.day, KeptFactors(factors=factors, applied=applied))
