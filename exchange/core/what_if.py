@@ -103,19 +103,28 @@ def unnamed(held: Held) -> int:
 
 
 def replay(
-    held: Held, company_id: CompanyId, assumed: Standing, bases: Bases, policy: Policy
+    held: Held,
+    company_id: CompanyId,
+    assumed: Standing,
+    bases: Bases,
+    policy: Policy,
+    *,
+    all_known: bool = False,
 ) -> Replayed | NotKnown | None:
     """Hold an auction again with a company standing otherwise; None where it took no part.
 
     ``bases`` are its campaigns' base prices for this lead, where they are known to be those of
-    then; they are needed where the gate was closed, and for more buyers than one.
+    then; they are needed where the gate was closed, and for more buyers than one. ``all_known``:
+    no other campaign of its could have bid.
     """
     own = [c for c in held.candidates if c.company_id == company_id]
     abridged = unnamed(held) > 0
-    if not own:
-        return "not_named" if abridged else None
+    if not own and not abridged:
+        return None
     if abridged and all(candidate.rank is None for candidate in own):
-        # Another campaign of it may stand behind those in line, where none is named.
+        # It may have stood behind those in line, where none is named, or not at all.
+        if all_known and _surely_loses(held, assumed, bases, policy):
+            return Replayed(before=Outcome(), after=Outcome())
         return "not_named"
     if abridged and held.max_buyers > 1:
         return "shares_not_kept"
@@ -133,6 +142,29 @@ def replay(
         before=_outcome_told(own),
         after=_outcome(hold([*others, *fresh], held.max_buyers), company_id),
     )
+
+
+def _surely_loses(held: Held, assumed: Standing, bases: Bases, policy: Policy) -> bool:
+    """Whether no price of a company's could win a lead for one buyer, whoever else there was."""
+    winner = next((c for c in held.candidates if c.outcome == "won"), None)
+    if held.max_buyers > 1:
+        return False
+    if assumed.verdict is Verdict.EXCLUDED:
+        return True
+    early = held.premium and assumed.verdict is Verdict.QUALIFIED
+    if winner is not None and winner.first_look and not early:
+        return True
+    for base in (base for prices in bases.values() for base in prices.values()):
+        price = reckon(base, assumed, policy)
+        stands = (
+            price.rectified_cents >= max(held.floor_cents, 1)
+            and price.seller_cents >= held.min_price_cents
+        )
+        is_later_round = winner is not None and early and not winner.first_look
+        reaches = winner is None or price.rectified_cents >= (winner.rectified_cents or 0)
+        if stands and (reaches or is_later_round):
+            return False
+    return True
 
 
 def _bid_again(

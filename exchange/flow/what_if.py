@@ -79,8 +79,8 @@ class Tally(Struct, kw_only=True):
 class Answered(Struct, kw_only=True):
     """What a day would have come to.
 
-    ``before`` and ``after`` are over the auctions that are known, ``not_known`` counts the others
-    by why. ``cut`` says what ended the reading early, and ``until`` how far it came.
+    ``before`` and ``after`` are over the auctions that are known (``took_part``), ``not_known``
+    counts the others by why. ``cut`` says what ended the reading early, and ``until`` how far it came.
     """
 
     company_id: CompanyId
@@ -252,9 +252,9 @@ class _Replaying:
             self._answered.not_known["price_not_kept"] += 1
             return
         attributes = msgspec.json.decode(receipt.attributes, type=vertical.attributes_type)
-        if not named and not any(
-            _may_match(known.runner(self._market), attributes, receipt) for known in campaigns
-        ):
+        runners = [known.runner(self._market) for known in campaigns]
+        runners = [runner for runner in runners if _may_match(runner, attributes, receipt)]
+        if not named and not runners:
             return
         held = Held(
             candidates=receipt.candidates,
@@ -265,8 +265,15 @@ class _Replaying:
             premium=receipt.premium,
             draw=Drawer(self._draw_key, receipt.ping_id).draw,
         )
-        bases = self._bases(campaigns, attributes, receipt) if named else {}
-        found = replay(held, company_id, self._answered.assumed, bases, self._market.policy)
+        bases = _bases(runners, attributes, receipt.max_buyers)
+        found = replay(
+            held,
+            company_id,
+            self._answered.assumed,
+            bases,
+            self._market.policy,
+            all_known=len(bases) == len(runners),
+        )
         if isinstance(found, Replayed):
             self._count(receipt, found)
         elif found is not None:
@@ -295,21 +302,20 @@ class _Replaying:
             if known.past.since <= at and (known.past.until is None or at < known.past.until)
         ]
 
-    def _bases(self, campaigns: Sequence[_Known], attributes: Struct, receipt: Receipt) -> Bases:
-        """Base prices of the campaigns by share count, where a list of then gave them."""
-        found: dict[CampaignId, Mapping[int, int]] = {}
-        for known in campaigns:
-            runner = known.runner(self._market)
-            # What a company's own bidder would have said is not known.
-            if runner is None or runner.campaign.bid.remote is not None:
-                continue
-            prices = {
-                share: price
-                for share in range(1, receipt.max_buyers + 1)
-                if (price := base_price(runner, attributes, share)) is not None
-            }
-            found[runner.campaign.campaign_id] = prices
-        return found
+
+def _bases(runners: Sequence[Runner | None], attributes: Struct, max_buyers: int) -> Bases:
+    """Base prices of the campaigns by share count, where a list of then gave them."""
+    found: dict[CampaignId, Mapping[int, int]] = {}
+    for runner in runners:
+        # What a company's own bidder would have said is not known.
+        if runner is None or runner.campaign.bid.remote is not None:
+            continue
+        found[runner.campaign.campaign_id] = {
+            share: price
+            for share in range(1, max_buyers + 1)
+            if (price := base_price(runner, attributes, share)) is not None
+        }
+    return found
 
 
 def _may_match(runner: Runner | None, attributes: Struct, receipt: Receipt) -> bool:

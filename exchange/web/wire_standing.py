@@ -268,8 +268,9 @@ class CutAnswer(Answer, frozen=True, kw_only=True):
 class WhatIfAnswer(Answer, frozen=True, kw_only=True):
     """A day's auctions held again with other rates.
 
-    ``before`` and ``after`` are over ``took_part``, the auctions that are known; ``not_known``
-    counts those that are not by why. ``changes`` tells the first hundred one by one.
+    ``before`` and ``after`` are over ``took_part``: the auctions that are known, those included
+    in which the company was too far from winning to be named. ``not_known`` counts those that are
+    not, by why. ``changes`` tells the first hundred one by one.
     """
 
     company_id: str

@@ -95,8 +95,11 @@ def with_line(held: Market, made: Ping, decision: Decision) -> tuple[Candidate, 
 
 
 def bases_of(held: Market, made: Ping) -> Bases:
+    """What my campaigns would list for the lead."""
     found: dict[CampaignId, dict[int, int]] = {}
     for runner in held.runners("solar"):
+        if runner.campaign.company_id != ME:
+            continue
         prices = {n: base_price(runner, made.attributes, n) for n in range(1, made.max_buyers + 1)}
         found[runner.campaign.campaign_id] = {n: p for n, p in prices.items() if p is not None}
     return found
@@ -168,6 +171,7 @@ def test_section_12_held_again_an_auction_comes_to_what_it_would_have_come_to(
     st.lists(st.tuples(st.integers(0, 8), EXCLUSIVE), min_size=4, max_size=14),
     st.integers(0, 99),
     st.booleans(),
+    st.booleans(),
 )
 def test_section_12_over_many_campaigns_what_is_told_is_what_would_have_been(
     rates: list[tuple[int, int]],
@@ -175,6 +179,7 @@ def test_section_12_over_many_campaigns_what_is_told_is_what_would_have_been(
     bids: list[tuple[int, Bid]],
     ping_no: int,
     premium: bool,
+    all_known: bool,
 ) -> None:
     policy = Policy(max_ranks=2)
     was = made_market(rates, bids, policy, premium)
@@ -183,13 +188,38 @@ def test_section_12_over_many_campaigns_what_is_told_is_what_would_have_been(
     decision = race(was, made, NOW, DRAW_KEY)
     held = held_of(was, made, decision, with_line(was, made, decision))
     assumed = assume(was.standings[ME], policy, **rates_of(otherwise))
-    found = replay(held, ME, assumed, bases_of(was, made), policy)
+    bases = bases_of(was, made)
+    found = replay(held, ME, assumed, bases, policy, all_known=all_known)
     if isinstance(found, Replayed):
         assert won_told(found.before) == won(decision)
         assert won_told(found.after) == won(decide(would_be, made, NOW, DRAW_KEY))
     else:
         assert won(decision) is None
         assert found == "not_named" or all(co for co, _ in bids)
+
+
+@pytest.mark.parametrize(
+    ("base", "known"),
+    [
+        pytest.param(5_05, True, id="less than the winner paid"),
+        pytest.param(5_09, False, id="more: but who knows whether it had room"),
+    ],
+)
+def test_who_is_not_named_and_could_not_have_won_is_known_to_have_lost(
+    base: int, known: bool
+) -> None:
+    bids = [
+        (0, Bid(exclusive_cents=4_00)),
+        *((n, Bid(exclusive_cents=5_00 + n)) for n in range(1, 9)),
+    ]
+    held = made_market([(0, 0)] * 9, bids, Policy(max_ranks=2), False)
+    made = ping(held.verticals["solar"])
+    decision = race(held, made, NOW, DRAW_KEY)
+    told = held_of(held, made, decision, with_line(held, made, decision))
+    found = replay(
+        told, ME, held.standings[ME], {CampaignId("c0"): {1: base}}, held.policy, all_known=True
+    )
+    assert found == (Replayed(before=Outcome(), after=Outcome()) if known else "not_named")
 
 
 def gated_market() -> tuple[Market, Ping, Held]:

@@ -206,8 +206,12 @@ async def test_section_12_over_many_campaigns_what_is_not_named_is_counted_as_no
         await desk.campaign(company, 50_00 + nth)
     desk.clock.forward(days=1)
     await desk.ping(seller, zip="94107")
+    # Worth $30.00, mine was too far behind to be named; at $60.00 it would have won, had it room.
     told = await asked(desk, mine)
     assert (told.took_part, dict(told.not_known)) == (0, {"not_named": 1})
+    # One of $10.00 is not named either, and cannot have won.
+    told = await asked(desk, far)
+    assert (told.took_part, told.after.won, dict(told.not_known)) == (1, 0, {})
     # In line, though it did not win: that is told by the receipt.
     second = Buyer(desk, seller, others[-2], "94107")
     told = await asked(desk, second)
