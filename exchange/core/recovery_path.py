@@ -146,6 +146,7 @@ def _over_the_gate(
 
 
 def _reset(found: Recovery, asked_at: datetime | None) -> Step:
+    """The step of a CRM reset. Whose CRM rejections count was assigned enough to ask for one."""
     due = found.reset
     then = (
         "Once the operator approves it, your CRM rejections of before count for nothing: you are "
@@ -155,17 +156,6 @@ def _reset(found: Recovery, asked_at: datetime | None) -> Step:
     if asked_at is not None:
         asked = f"You asked for a CRM reset on {asked_at:%Y-%m-%d}. {then}"
         return Step(kind="crm_reset", at=asked_at, text=asked)
-    if due.missing_cents:
-        return Step(
-            kind="crm_reset",
-            cents=due.missing_cents,
-            at=due.earliest,
-            text=(
-                "You may ask for a CRM reset once "
-                f"{_dollars(due.missing_cents)} more has been assigned to you"
-                + (f", and not before {due.earliest:%Y-%m-%d %H:%M} UTC." if due.earliest else ".")
-            ),
-        )
     if due.earliest is not None:
         return Step(
             kind="crm_reset",

@@ -1,16 +1,14 @@
-"""Standings explained, their history, what-ifs and dynamic factors as the wire shows them."""
+"""Standings explained, and their history, as the wire shows them."""
 
 from __future__ import annotations
 
 from datetime import date, timedelta
 from decimal import Decimal
 
-from exchange.core.dynamic import Bounds, DayFactors, Factor, Span, threshold_of
 from exchange.core.model import Policy
 from exchange.core.money import divide_half_even, format_cents
-from exchange.core.pricing import rectify
 from exchange.core.recovery import Lift, Recovery
-from exchange.core.recovery_path import exact_percent, percent, tell_price, tell_verdict
+from exchange.core.recovery_path import tell_price, tell_verdict
 from exchange.core.standing import (
     UNIT_WEIGHT,
     Bucket,
@@ -20,51 +18,29 @@ from exchange.core.standing import (
     gate_threshold,
     window_start,
 )
-from exchange.core.what_if import Outcome
-from exchange.flow.standing_books import KeptFactors
-from exchange.flow.standings import Explained, Shadow, ToldDay
-from exchange.flow.what_if import Answered, Change, Tally
+from exchange.flow.standings import Explained, ToldDay
+from exchange.web.dynamic_codec import show_shadow
 from exchange.web.market_codec import show_standing
+from exchange.web.rates_codec import perhaps, price_of_100, show_rates
 from exchange.web.wire import dollars
 from exchange.web.wire_standing import (
     AheadAnswer,
-    AuctionChange,
-    BoughtAnswer,
     CauseAnswer,
-    CutAnswer,
     DayShare,
-    DynamicAnswer,
-    DynamicBounds,
-    DynamicDay,
     ExplainedStanding,
     Explanation,
-    FactorAnswer,
     HistoryDay,
     LiftAnswer,
-    OutcomeAnswer,
     ProtectionAnswer,
     RateAnswer,
-    RatesAnswer,
     ResetDueAnswer,
     RoomAnswer,
     ShadowAnswer,
-    SpanAnswer,
     StepAnswer,
-    TallyAnswer,
-    WhatIfAnswer,
 )
 
-HUNDRED_DOLLARS_CENTS = 100_00
 _POINT_DIGITS = 4
 """Decimals of a day's percentage points: a day's part of a rate is often below a hundredth."""
-
-ASSUMPTIONS = (
-    "Prices, campaigns, caps, budgets and balances are as they were at each ping; leads won in "
-    "addition use nothing up.",
-    "The floor, the policy and the CRM threshold are those in force now.",
-    "Everybody else bids as they did.",
-    "An auction won is a lead bought only if its seller posts it.",
-)
 
 
 def show_explained(explained: Explained) -> ExplainedStanding:
@@ -75,7 +51,7 @@ def show_explained(explained: Explained) -> ExplainedStanding:
         **{name: getattr(summary, name) for name in summary.__struct_fields__},
         days=_days(explained.window, standing, policy),
         explained=_explanation(explained),
-        dynamic=None if explained.shadow is None else _dynamic(explained.shadow, policy),
+        dynamic=None if explained.shadow is None else show_shadow(explained.shadow, policy),
     )
 
 
@@ -140,8 +116,8 @@ def _explanation(explained: Explained) -> Explanation:
         qualified=_lift(found.qualified),
         reset=_reset(found, explained),
         room=RoomAnswer(
-            before_gate=_perhaps(found.room.crm_cents),
-            before_conditional=_perhaps(found.room.overall_cents),
+            before_gate=perhaps(found.room.crm_cents),
+            before_conditional=perhaps(found.room.overall_cents),
         ),
         protection=None
         if end is None
@@ -166,7 +142,7 @@ def _explanation(explained: Explained) -> Explanation:
                 verdict=coming.verdict.value,
                 overall_pct=dollars(coming.overall_hundredths),
                 crm_pct=dollars(coming.crm_hundredths),
-                price_of_100=_price_of_100(coming),
+                price_of_100=price_of_100(coming),
             )
             for coming in found.ahead
         ),
@@ -175,7 +151,7 @@ def _explanation(explained: Explained) -> Explanation:
                 step=number,
                 kind=step.kind,
                 text=step.text,
-                amount=_perhaps(step.cents),
+                amount=perhaps(step.cents),
                 day=step.day,
                 at=step.at,
             )
@@ -219,7 +195,7 @@ def _told(cents: int) -> str:
 
 def _lift(lift: Lift) -> LiftAnswer:
     return LiftAnswer(
-        reached=lift.reached, clean_leads=_perhaps(lift.clean_cents), from_day=lift.day
+        reached=lift.reached, clean_leads=perhaps(lift.clean_cents), from_day=lift.day
     )
 
 
@@ -231,78 +207,6 @@ def _reset(found: Recovery, explained: Explained) -> ResetDueAnswer:
         earliest=due.earliest,
         asked_at=explained.asked_at,
         then=show_rates(due.after),
-    )
-
-
-def _perhaps(cents: int | None) -> Decimal | None:
-    return None if cents is None else dollars(cents)
-
-
-def _price_of_100(standing: Standing) -> Decimal:
-    return dollars(rectify(HUNDRED_DOLLARS_CENTS, standing))
-
-
-def show_rates(standing: Standing) -> RatesAnswer:
-    """Write rates and what follows from them."""
-    return RatesAnswer(
-        verdict=standing.verdict.value,
-        overall_pct=dollars(standing.overall_hundredths),
-        crm_pct=dollars(standing.crm_hundredths),
-        price_of_100=_price_of_100(standing),
-    )
-
-
-def _dynamic(shadow: Shadow, policy: Policy) -> DynamicAnswer:
-    factors, standing = shadow.factors, shadow.standing
-    before = percent(standing.overall_hundredths)
-    eased = exact_percent(standing.rejected, standing.assigned) if standing.assigned else "0.00 %"
-    return DynamicAnswer(
-        mode=shadow.mode,
-        applied=shadow.applied,
-        market=_factor(factors.market),
-        seasonal=_factor(factors.seasonal),
-        trend=_factor(shadow.trend),
-        threshold=_threshold(factors, policy),
-        penalty=f"{before} × (1 − {_signless(shadow.trend.bp)}) = {eased}",
-        adjusted=show_rates(standing),
-        unadjusted=show_rates(shadow.without),
-    )
-
-
-def _threshold(factors: DayFactors, policy: Policy) -> str:
-    moved = exact_percent(*threshold_of(policy.crm_threshold_bp, factors))
-    return (
-        f"{percent(policy.crm_threshold_bp)} × (1 {_signed(factors.market.bp)} "
-        f"{_signed(factors.seasonal.bp)}) = {moved}"
-    )
-
-
-def _signed(bp: int) -> str:
-    return f"{'−' if bp < 0 else '+'} {_signless(bp)}"
-
-
-def _signless(bp: int) -> str:
-    """Basis points as the ratio they are: 230 → ``0.0230``."""
-    return f"{abs(bp) // 10_000}.{abs(bp) % 10_000:04d}"
-
-
-def _factor(factor: Factor) -> FactorAnswer:
-    return FactorAnswer(
-        recent=_span(factor.recent),
-        usual=_span(factor.usual),
-        measured_pct=dollars(factor.measured_bp),
-        pct=dollars(factor.bp),
-        why=factor.why,
-    )
-
-
-def _span(span: Span) -> SpanAnswer:
-    return SpanAnswer(
-        from_=span.first,
-        to=span.last,
-        assigned=dollars(span.assigned),
-        rejected=dollars(span.rejected),
-        pct=dollars(span.rate_hundredths),
     )
 
 
@@ -320,14 +224,14 @@ def show_day(told: ToldDay) -> HistoryDay:
         overall_pct=dollars(standing.overall_hundredths),
         crm_pct=dollars(standing.crm_hundredths),
         threshold_pct=dollars(divide_half_even(part * 10_000, whole)),
-        price_of_100=_price_of_100(standing),
+        price_of_100=price_of_100(standing),
         window_assigned=dollars(standing.raw_assigned),
         window_manual=dollars(standing.raw_manual),
         window_crm=dollars(standing.raw_crm),
         shadow=None
         if told.shadow is None
         else ShadowAnswer(
-            verdict=told.shadow.verdict.value, price_of_100=_price_of_100(told.shadow)
+            verdict=told.shadow.verdict.value, price_of_100=price_of_100(told.shadow)
         ),
     )
 
@@ -351,77 +255,3 @@ def show_csv(days: tuple[HistoryDay, ...]) -> bytes:
 
 def _field(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def show_what_if(answered: Answered) -> WhatIfAnswer:
-    """Write what a day would have come to."""
-    cut = None
-    if answered.cut is not None and answered.until is not None:
-        cut = CutAnswer(by=answered.cut, until=answered.until)
-    return WhatIfAnswer(
-        company_id=answered.company_id,
-        day=answered.day,
-        present=show_rates(answered.present),
-        assumed=show_rates(answered.assumed),
-        receipts_read=answered.read,
-        cut=cut,
-        took_part=answered.took_part,
-        not_known={str(why): count for why, count in sorted(answered.not_known.items())},
-        before=_tally(answered.before),
-        after=_tally(answered.after),
-        newly_won=answered.newly_won,
-        no_longer_won=answered.no_longer_won,
-        repriced=answered.repriced,
-        bought=BoughtAnswer(
-            leads=answered.bought.leads, spend=dollars(answered.bought.spend_cents)
-        ),
-        assumptions=ASSUMPTIONS,
-        changes=tuple(_change(change) for change in answered.changes),
-    )
-
-
-def _tally(tally: Tally) -> TallyAnswer:
-    return TallyAnswer(auctions_won=tally.won, spend=dollars(tally.spend_cents))
-
-
-def _change(change: Change) -> AuctionChange:
-    return AuctionChange(
-        ping_id=change.receipt.ping_id,
-        vertical=change.receipt.vertical,
-        decided_at=change.receipt.decided_at,
-        before=_outcome(change.replayed.before),
-        after=_outcome(change.replayed.after),
-    )
-
-
-def _outcome(outcome: Outcome) -> OutcomeAnswer:
-    return OutcomeAnswer(
-        won=outcome.won,
-        rank=outcome.rank,
-        share=outcome.share,
-        campaign_id=outcome.campaign_id,
-        base=_perhaps(outcome.base_cents),
-        charged=_perhaps(outcome.charged_cents),
-    )
-
-
-def show_bounds(bounds: Bounds) -> DynamicBounds:
-    """Write how far factors may go."""
-    return DynamicBounds(
-        market_pct=dollars(bounds.market_bp),
-        seasonal_pct=dollars(bounds.seasonal_bp),
-        trend_pct=dollars(bounds.trend_bp),
-        least_assigned=dollars(bounds.least_cents),
-    )
-
-
-def show_factors(kept: KeptFactors, policy: Policy) -> DynamicDay:
-    """Write a day's factors."""
-    return DynamicDay(
-        day=kept.factors.day,
-        applied=kept.applied,
-        market=_factor(kept.factors.market),
-        seasonal=_factor(kept.factors.seasonal),
-        threshold=_threshold(kept.factors, policy),
-        bounds=show_bounds(kept.factors.bounds),
-    )

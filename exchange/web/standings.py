@@ -8,6 +8,7 @@ from typing import Final
 from exchange.flow.faults import Invalid, NotFound
 from exchange.flow.what_if import Assumption
 from exchange.web.calls import Call, Reply
+from exchange.web.dynamic_codec import show_bounds, show_factors
 from exchange.web.queries import (
     DAY,
     PERCENT,
@@ -17,14 +18,8 @@ from exchange.web.queries import (
     read_percent,
     wants_csv,
 )
-from exchange.web.standing_codec import (
-    show_bounds,
-    show_csv,
-    show_day,
-    show_explained,
-    show_factors,
-    show_what_if,
-)
+from exchange.web.standing_codec import show_csv, show_day, show_explained
+from exchange.web.what_if_codec import show_what_if
 from exchange.web.wire_standing import (
     DynamicDays,
     ExplainedStanding,

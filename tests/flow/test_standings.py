@@ -13,8 +13,9 @@ from exchange.core.reasons import Reason
 from exchange.core.standing import Verdict
 from exchange.flow import ping as pinging
 from exchange.flow.faults import Unavailable
+from exchange.flow.replaying import Answered
 from exchange.flow.standings import Explained
-from exchange.flow.what_if import Answered, Assumption
+from exchange.flow.what_if import Assumption
 from tests.flow.market import Buyer, Desk, buyer
 
 BROKEN = Behaviour(fail_rate=1.0)
