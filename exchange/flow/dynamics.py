@@ -7,6 +7,7 @@ Source: rules §10.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -17,6 +18,10 @@ from exchange.flow.standing_books import FactorBooks, KeptFactors
 
 KEPT_DAYS: Final = 400
 """Days back of which a worker knows the factors: as far as a history reaches, and a month more."""
+
+STARTING_TRIES: Final = 25
+STARTING_PAUSE_S: Final = 0.2
+"""How long a worker that starts waits for another that is summing up the market: five seconds."""
 
 
 class Dynamics:
@@ -49,14 +54,19 @@ class Dynamics:
     async def follow(self, now: datetime) -> None:
         """Have the factors of today and tomorrow, and the market use those it should."""
         today = self._today(now)
-        if self._loaded_on is None:
+        is_first = self._loaded_on is None
+        if is_first:
             await self._load(today)
         if self.policy.mode == "off":
             return
         is_new_day = self._loaded_on != today
         missing = [day for day in (today, today + timedelta(days=1)) if not self._has(day)]
         for day in missing:
-            await self._fetch(day, now)
+            # A worker that starts waits for the one that is at it, and begins as the others do.
+            for _ in range(STARTING_TRIES if is_first else 1):
+                if await self._fetch(day, now):
+                    break
+                await asyncio.sleep(STARTING_PAUSE_S)
         if is_new_day:
             oldest = today - timedelta(days=KEPT_DAYS)
             self._known = {day: kept for day, kept in self._known.items() if day >= oldest}
@@ -75,8 +85,8 @@ class Dynamics:
         self._use(today)
         self._loaded_on = today
 
-    async def _fetch(self, day: date, now: datetime) -> None:
-        """Read a day's factors, or compute them; another worker at it will be read later."""
+    async def _fetch(self, day: date, now: datetime) -> bool:
+        """Read a day's factors, or compute them; False while another worker is at it."""
         applied = self.policy.mode == "apply"
         kept = next(iter(await self._books.kept(day, day)), None)
         if kept is None or kept.applied != applied:
@@ -84,10 +94,11 @@ class Dynamics:
             if factors is None:
                 totals = await self._books.sums(spans_of(day).year)
                 if totals is None:
-                    return
+                    return False
                 factors = factors_of(day, totals, self.policy.bounds)
             kept = await self._books.keep(factors, applied, now)
         self._known[day] = kept
+        return True
 
     def _use(self, today: date) -> None:
         """Past days are used as they were; today and tomorrow as this worker's mode says."""

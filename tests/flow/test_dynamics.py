@@ -157,6 +157,25 @@ async def test_section_10_what_another_sums_up_this_moment_is_not_summed_up_twic
         assert shadow.exchange.dynamics.factors(day) is not None
 
 
+async def test_section_10_a_worker_that_starts_begins_with_the_others_factors(
+    desk: Desk, past: CompanyId, stores: StoreUrls, database: str
+) -> None:
+    held = asyncio.Event()
+
+    async def hold() -> None:
+        async with desk.exchange.postgres.connection() as connection, connection.transaction():
+            await connection.execute("select pg_advisory_xact_lock(7260413)")
+            held.set()
+            await asyncio.sleep(0.3)
+
+    holding = asyncio.create_task(hold())
+    await held.wait()
+    async with worker(stores, database, "apply") as applied:
+        assert holding.done()
+        assert threshold(applied, TODAY) != Fraction(1, 10)
+    await holding
+
+
 async def test_section_10_shadow_shows_what_it_would_have_changed_and_changes_nothing(
     desk: Desk, past: CompanyId, stores: StoreUrls, database: str
 ) -> None:
