@@ -24,7 +24,7 @@ from exchange.buyers.dialects import Dialects
 from exchange.buyers.fan_out import AllBidders
 from exchange.buyers.post_office import relay_of
 from exchange.buyers.signing import signing_secret
-from exchange.core.hours import Days
+from exchange.core.hours import Days, end_of_day
 from exchange.core.market import Market
 from exchange.core.model import CampaignId, CompanyId, LeadId, Ping, PingId
 from exchange.core.quality.grading import Grading, QualityRules
@@ -34,6 +34,7 @@ from exchange.core.verticals import Vertical
 from exchange.flow.announce import Announcer
 from exchange.flow.asking import Asking
 from exchange.flow.bidding import BidderState
+from exchange.flow.dynamics import Dynamics
 from exchange.flow.faults import Unavailable
 from exchange.flow.follow import Following
 from exchange.flow.ping import Pinging, PingTerms, tell_line
@@ -43,6 +44,8 @@ from exchange.flow.post import Posting
 from exchange.flow.reject import Rejecting
 from exchange.flow.returns import Returning
 from exchange.flow.sell import Selling
+from exchange.flow.standings import Standings
+from exchange.flow.what_if import WhatIf
 from exchange.settings import QualitySettings, Secrets, Settings
 from exchange.stores.check import Checked, check
 from exchange.stores.housekeeping import Housekeeping
@@ -54,6 +57,7 @@ from exchange.stores.postgres_registry import PostgresRegistry
 from exchange.stores.postgres_returns import PostgresReturns
 from exchange.stores.postgres_reviews import PostgresReviews
 from exchange.stores.postgres_snapshots import PostgresSnapshots
+from exchange.stores.postgres_standings import PostgresFactors, PostgresStandings
 from exchange.stores.rebuild import Rebuilt, rebuild
 from exchange.stores.redis_client import quick_client, waiting_client
 from exchange.stores.redis_mirror import RedisFeed, RedisMirror
@@ -129,6 +133,7 @@ class Exchange:
         settings = self.settings
         self._housekeeping = Housekeeping(self.postgres, settings.stores.receipt_days)
         self._build_buyers()
+        self._build_standings()
         self._build_ping()
         self._build_post()
         self._build_returns()
@@ -145,6 +150,7 @@ class Exchange:
             today=self.today,
             rebuild=self.rebuild,
             tidy=self._tidy,
+            adjust=self.dynamics.follow,
             on_error=lambda name, error: log.warning("loop failed", loop=name, error=str(error)),
         )
 
@@ -232,6 +238,36 @@ class Exchange:
             stopwatch=time.perf_counter_ns,
             asking=self._asking,
             grading=self.grading,
+        )
+
+    def _build_standings(self) -> None:
+        settings, books = self.settings, PostgresStandings(self.postgres)
+        zone = ZoneInfo(settings.market.market_timezone)
+
+        def end_of(day: date) -> datetime:
+            return end_of_day(day, zone)
+
+        self.dynamics = Dynamics(
+            self.market, PostgresFactors(self.postgres), settings.dynamic, self.today
+        )
+        self.standings = Standings(
+            market=self.market,
+            registry=self.registry,
+            books=books,
+            dynamics=self.dynamics,
+            what_if=WhatIf(
+                market=self.market,
+                registry=self.registry,
+                books=books,
+                clock=self.clock,
+                today=self.today,
+                end_of=end_of,
+                draw_key=self._secrets.draw_key,
+                kept_days=settings.stores.receipt_days,
+            ),
+            clock=self.clock,
+            today=self.today,
+            end_of=end_of,
         )
 
     def _build_post(self) -> None:
@@ -344,7 +380,7 @@ class Exchange:
         """A company's standing now, from the books."""
         now = self.clock.now()
         window = await self.registry.window(company_id, now)
-        return None if window is None else weigh(window, self.today(now), self.settings.market)
+        return None if window is None else weigh(window, self.today(now), self.market.policy)
 
     def bidder_state(self, campaign_id: CampaignId) -> BidderState | None:
         """How a campaign's own bidder is doing, as this worker sees it."""

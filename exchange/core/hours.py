@@ -5,7 +5,7 @@ Source: rules §3.2; "no schedule" means always open. Must not know prices or st
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -61,6 +61,11 @@ def _bounds(
         first = midnight.replace(day=1)
         last = (first + timedelta(days=32)).replace(day=1)
     return first.astimezone(UTC), last.astimezone(UTC)
+
+
+def end_of_day(day: date, zone: ZoneInfo) -> datetime:
+    """When a day of a timezone ends, in UTC: at the next one's midnight."""
+    return datetime.combine(day + timedelta(days=1), time(), zone).astimezone(UTC)
 
 
 class Days:

@@ -6,11 +6,14 @@ arrive in any order and twice. Source: rules §3–§5; the stores send the chan
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
+
+from msgspec.structs import replace
 
 from exchange.core.changes import CampaignChange, CompanyChange
 from exchange.core.company import Company
+from exchange.core.dynamic import DayFactors
 from exchange.core.filters import Predicate, compile_filter
 from exchange.core.index import VerticalIndex
 from exchange.core.model import Campaign, CampaignId, CompanyId, Policy
@@ -80,6 +83,16 @@ class Market:
         for company_id, company in self.companies.items():
             company.forget_before(first)
             self.standings[company_id] = weigh(company.window, today, self.policy)
+            self._judge(company_id)
+
+    def adjust(self, adjustments: Mapping[date, DayFactors]) -> None:
+        """Take the days on which thresholds and penalties move; standings are weighed anew."""
+        before = self.policy.adjustments.get(self.today)
+        self.policy = replace(self.policy, adjustments=adjustments)
+        if adjustments.get(self.today) == before:
+            return
+        for company_id, company in self.companies.items():
+            self.standings[company_id] = weigh(company.window, self.today, self.policy)
             self._judge(company_id)
 
     def campaign(self, campaign_id: CampaignId) -> Campaign | None:

@@ -6,12 +6,14 @@ Money is integer cents, times are aware UTC datetimes. Source: rules §1, §3, �
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import date, datetime
 from typing import Literal, NewType
 
 from msgspec import Raw, Struct
 
 from exchange.core.dialect import Dialect, PresetUse
+from exchange.core.dynamic import DayFactors
 from exchange.core.quality.flaws import BEST_SCORE, Flaw
 from exchange.core.quality.requires import Requires
 from exchange.core.remote import Remote
@@ -35,6 +37,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     """The operator's market policy; defaults are those of the rules.
 
     ``_bp`` are basis points (1,000 is 10 %), ``_cents`` cents, ``_days`` days, ``_s`` seconds.
+    ``adjustments`` are the days on which thresholds and penalties moved with the market (§10).
     """
 
     take_rate_bp: int = 1_500
@@ -49,6 +52,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     rejection_window_s: int = 48 * 3600
     max_ranks: int = 5
     market_timezone: str = "UTC"
+    adjustments: Mapping[date, DayFactors] = {}
 
 
 class Condition(

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from exchange.core.model import Campaign, CampaignId, CompanyId, Policy, Ranked
+from exchange.core.model import CampaignId, CompanyId, Policy
 from exchange.core.pricing import charge, rectify, seller_price
 from exchange.core.runner import Runner, base_price, shares
 from exchange.core.standing import Standing
@@ -20,16 +20,12 @@ REMEMBERED_PRICES: Final = 64
 
 
 class Price(Struct, frozen=True, gc=False):
-    """One price of a campaign through its whole reckoning, in cents.
-
-    ``ranked`` is its place in line, as it is where nothing but the price matters.
-    """
+    """One price of a campaign through its whole reckoning, in cents."""
 
     base_cents: int
     rectified_cents: int
     charged_cents: int
     seller_cents: int
-    ranked: Ranked
 
 
 class Quote(Struct, frozen=True, kw_only=True):
@@ -53,7 +49,7 @@ def quote_for(runner: Runner, standing: Standing, policy: Policy) -> Quote:
     prices = None
     if not runner.modifiers and runner.campaign.bid.remote is None:
         prices = {
-            share: reckon(runner.campaign, base, standing, policy)
+            share: reckon(base, standing, policy)
             for share in shares(runner.campaign)
             if (base := _listed(runner, share)) is not None
         }
@@ -82,25 +78,15 @@ def price_at(quote: Quote, base: int, policy: Policy) -> Price:
     if price is None:
         if len(quote.by_base) >= REMEMBERED_PRICES:
             quote.by_base.clear()
-        price = quote.by_base[base] = reckon(quote.runner.campaign, base, quote.standing, policy)
+        price = quote.by_base[base] = reckon(base, quote.standing, policy)
     return price
 
 
-def reckon(campaign: Campaign, base_cents: int, standing: Standing, policy: Policy) -> Price:
+def reckon(base_cents: int, standing: Standing, policy: Policy) -> Price:
     """Take a base price to what is charged and what the seller gets of it."""
     rectified = rectify(base_cents, standing)
     charged = charge(base_cents, rectified, policy)
-    ranked = Ranked(
-        campaign_id=campaign.campaign_id,
-        company_id=campaign.company_id,
-        base_cents=base_cents,
-        rectified_cents=rectified,
-        charged_cents=charged,
-        rejected=standing.rejected,
-        assigned=standing.assigned,
-    )
-    seller_cents = seller_price(charged, policy.take_rate_bp)
-    return Price(base_cents, rectified, charged, seller_cents, ranked)
+    return Price(base_cents, rectified, charged, seller_price(charged, policy.take_rate_bp))
 
 
 def _listed(runner: Runner, share: int) -> int | None:

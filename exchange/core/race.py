@@ -11,8 +11,6 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Final
 
-from msgspec.structs import replace
-
 from exchange.core.auction import (
     NOTHING_HEARD,
     Award,
@@ -203,26 +201,28 @@ class _Race:
         bids: list[Ranked] = []
         companies: set[CompanyId] = set()
         for _, slot, price in entrants:
-            ranked = price.ranked
-            if ranked.company_id in companies:
+            quote = self._index.quote(slot)
+            company_id, standing = quote.company_id, quote.standing
+            if company_id in companies:
                 continue
-            companies.add(ranked.company_id)
-            if drawer is not None or self._premium or self._heard:
-                ranked = self._in_full(slot, ranked, share, drawer)
-            bids.append(ranked)
+            companies.add(company_id)
+            bids.append(
+                Ranked(
+                    campaign_id=quote.campaign_id,
+                    company_id=company_id,
+                    base_cents=price.base_cents,
+                    rectified_cents=price.rectified_cents,
+                    charged_cents=price.charged_cents,
+                    rejected=standing.rejected,
+                    assigned=standing.assigned,
+                    first_look=self._premium and standing.verdict is Verdict.QUALIFIED,
+                    token=self._token(quote, share),
+                    drawn=None if drawer is None else drawer.draw(quote.campaign_id),
+                )
+            )
             if len(bids) == self._deep:
                 break
         return bids
-
-    def _in_full(self, slot: int, ranked: Ranked, share: int, drawer: Drawer | None) -> Ranked:
-        """A place in line with what belongs to this ping: round, token, draw."""
-        quote = self._index.quote(slot)
-        return replace(
-            ranked,
-            first_look=self._premium and quote.standing.verdict is Verdict.QUALIFIED,
-            token=self._token(quote, share),
-            drawn=None if drawer is None else drawer.draw(quote.campaign_id),
-        )
 
     def _order(self, entrant: Entrant) -> tuple[int, Fraction, int, str]:
         """What settles equal prices: the lower rate, the draw, and at last the id."""

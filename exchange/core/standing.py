@@ -17,6 +17,16 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from exchange.core.dynamic import (
+    TREND_DAYS,
+    Bounds,
+    DayFactors,
+    Factor,
+    Span,
+    ease,
+    threshold_of,
+    trend,
+)
 from exchange.core.model import CompanyId, Policy
 from exchange.core.money import BASIS_POINTS, percent_hundredths
 
@@ -57,10 +67,12 @@ class Verdict(StrEnum):
 class Standing(Struct, frozen=True, kw_only=True):
     """A window weighed on one day, in cents unless named otherwise.
 
-    ``assigned`` and ``rejected`` are what the overall rate and the price are computed from;
+    ``overall_assigned`` and ``overall_rejected`` are what the overall rate is computed from;
     ``crm_assigned`` and ``crm_rejected`` what the CRM rate is. Under recency weighting these four
-    are weighted sums. ``overall_rate`` is the exact ratio that ranks equal prices. The ``raw_``
-    sums are plain cents and show a protected company's CRM rejections too.
+    are weighted sums. ``assigned`` and ``rejected`` are the ratio a price is lowered by: the
+    overall rate, less the part of it (``eased_bp``, basis points) that a trend lets off where
+    dynamic adjustment is applied. ``overall_rate`` is that ratio, which ranks equal prices. The
+    ``raw_`` sums are plain cents and show a protected company's CRM rejections too.
     """
 
     company_id: CompanyId
@@ -79,11 +91,14 @@ class Standing(Struct, frozen=True, kw_only=True):
     protection_left: int
     reset_at: datetime | None
     overall_rate: Fraction
+    overall_assigned: int
+    overall_rejected: int
+    eased_bp: int = 0
 
     @property
     def overall_hundredths(self) -> int:
         """Overall rejection rate in hundredths of a percent, for display: 8.50 % is 850."""
-        return percent_hundredths(self.rejected, self.assigned)
+        return percent_hundredths(self.overall_rejected, self.overall_assigned)
 
     @property
     def crm_hundredths(self) -> int:
@@ -118,11 +133,14 @@ def weigh(window: Window, today: date, policy: Policy) -> Standing:
             crm += weight * bucket.crm
     counted_crm = 0 if protected else crm
     rejected = manual + counted_crm
+    factors = factors_on(today, policy)
+    eased_bp = 0 if factors is None else trend_of(window, today, policy, factors.bounds).bp
+    price_rejected, price_assigned = ease(rejected, assigned, eased_bp)
     return Standing(
         company_id=window.company_id,
         day=today,
-        assigned=assigned,
-        rejected=rejected,
+        assigned=price_assigned,
+        rejected=price_rejected,
         crm_assigned=crm_assigned,
         crm_rejected=counted_crm,
         raw_assigned=raw_assigned,
@@ -130,16 +148,62 @@ def weigh(window: Window, today: date, policy: Policy) -> Standing:
         raw_crm=raw_crm,
         raw_crm_assigned=era_assigned,
         raw_crm_rejected=era_crm,
-        verdict=_judge(assigned, rejected, crm_assigned, counted_crm, policy),
+        verdict=_judge(assigned, rejected, crm_assigned, counted_crm, policy, factors),
         protected=protected,
         protection_left=max(0, policy.protection_cents - window.era_assigned),
         reset_at=window.reset_at,
-        overall_rate=Fraction(rejected, assigned) if assigned else Fraction(0),
+        overall_rate=Fraction(price_rejected, price_assigned) if assigned else Fraction(0),
+        overall_assigned=assigned,
+        overall_rejected=rejected,
+        eased_bp=eased_bp,
     )
 
 
-def _judge(assigned: int, rejected: int, crm_assigned: int, crm: int, policy: Policy) -> Verdict:
-    if crm * BASIS_POINTS > policy.crm_threshold_bp * crm_assigned:
+def factors_on(day: date, policy: Policy) -> DayFactors | None:
+    """The factors applied on a day, if any were."""
+    return policy.adjustments.get(day) if policy.adjustments else None
+
+
+def gate_threshold(day: date, policy: Policy) -> tuple[int, int]:
+    """The CRM rate above which a company is excluded on a day, as an exact ratio."""
+    return threshold_of(policy.crm_threshold_bp, factors_on(day, policy))
+
+
+def trend_of(window: Window, today: date, policy: Policy, bounds: Bounds) -> Factor:
+    """A company's trend on a day: its last 10 days against its window, in plain cents.
+
+    What does not count in its rate (CRM rejections under protection, or before a reset) does not
+    count here. Source: rules §10.
+    """
+    first = window_start(today, policy)
+    recent_first = max(first, today - timedelta(days=TREND_DAYS - 1))
+    counted_era = None if window.era_assigned < policy.protection_cents else window.era
+    sums = [0, 0, 0, 0]
+    for (day, era), bucket in window.buckets.items():
+        if first <= day <= today:
+            rejected = bucket.manual + (bucket.crm if era == counted_era else 0)
+            sums[0] += bucket.assigned
+            sums[1] += rejected
+            if day >= recent_first:
+                sums[2] += bucket.assigned
+                sums[3] += rejected
+    return trend(
+        Span(first=recent_first, last=today, assigned=sums[2], rejected=sums[3]),
+        Span(first=first, last=today, assigned=sums[0], rejected=sums[1]),
+        bounds,
+    )
+
+
+def _judge(
+    assigned: int,
+    rejected: int,
+    crm_assigned: int,
+    crm: int,
+    policy: Policy,
+    factors: DayFactors | None,
+) -> Verdict:
+    threshold, whole = threshold_of(policy.crm_threshold_bp, factors)
+    if crm * whole > threshold * crm_assigned:
         return Verdict.EXCLUDED
     if assigned and rejected * BASIS_POINTS >= policy.conditional_overall_bp * assigned:
         return Verdict.CONDITIONAL

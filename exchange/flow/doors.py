@@ -12,6 +12,7 @@ from exchange.flow.ping_together import PingGroups, Told
 from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.registry import Inbox, Registry
 from exchange.flow.returning import ReturnDoors
+from exchange.flow.standings import Standings
 
 T = TypeVar("T")
 
@@ -42,6 +43,11 @@ class Doors(Protocol):
     @property
     def returning(self) -> ReturnDoors:
         """Returns beyond the rejection itself: previews, many at once, reviews, disputes."""
+        ...
+
+    @property
+    def standings(self) -> Standings:
+        """Standings explained, their past, and what other ones would have come to."""
         ...
 
     @property

@@ -1,7 +1,7 @@
 """Keeping a worker true: its market follows the others', and dead workers' leads are taken over.
 
-Three loops: hear (what others publish), mend (what was missed, and the mirror after its store was
-lost), and recover (leads left in delivery, windows that close).
+Four loops: hear (what others publish), mend (what was missed, and the mirror after its store was
+lost), recover (leads left in delivery, windows that close), and adjust (the day's factors).
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Following:
         today: Callable[[datetime], date],
         rebuild: Callable[[], Awaitable[object]],
         tidy: Callable[[datetime], Awaitable[None]],
+        adjust: Callable[[datetime], Awaitable[None]],
         on_error: Callable[[str, BaseException], None],
     ) -> None:
         self._owner = owner
@@ -64,6 +65,7 @@ class Following:
         self._today = today
         self._rebuild = rebuild
         self._tidy = tidy
+        self._adjust = adjust
         self._tidied_minute = -1
         self._missing: set[CompanyId] = set()
         self._on_error = on_error
@@ -75,6 +77,7 @@ class Following:
     async def start(self) -> None:
         """Load the whole market and begin to follow. Raises Unavailable without the stores."""
         await self._books.heartbeat(self._owner)
+        await self.adjust()
         await self.load()
         await self._catch_up_mirror()
         self._mirror_run_id = await self._mirror.run_id()
@@ -82,6 +85,7 @@ class Following:
             asyncio.create_task(self._feed.follow(self._announcer.apply, self.load), name="hear"),
             asyncio.create_task(self._forever("mend", self.mend), name="mend"),
             asyncio.create_task(self._forever("recover", self.recover), name="recover"),
+            asyncio.create_task(self._forever("adjust", self.adjust), name="adjust"),
         ]
 
     async def stop(self) -> None:
@@ -170,6 +174,10 @@ class Following:
         if (minute := int(now.timestamp()) // 60) != self._tidied_minute:
             self._tidied_minute = minute
             await self._tidy(now)
+
+    async def adjust(self) -> None:
+        """Have thresholds and penalties move with the market, where they do."""
+        await self._adjust(self._clock.now())
 
     async def _forever(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -17,11 +17,13 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
+from exchange.core.dynamic import Bounds, DynamicPolicy
 from exchange.core.model import Policy
 from exchange.settings.faults import Fault, SettingsError, unknown
 from exchange.settings.readers import READERS, URL_SCHEMES
 from exchange.settings.sections import (
     PACKAGED_CONFIG,
+    DynamicSettings,
     EmailSettings,
     MarketSettings,
     PingSettings,
@@ -32,6 +34,8 @@ from exchange.settings.table import BY_NAME, SECRET_KEYS, SECTIONS, SETTINGS, Se
 
 _OTHER_VARIABLES: Final = ("EXCHANGE_CONFIG", "EXCHANGE_READY_FD")
 _TEST_PREFIX: Final = "EXCHANGE_TEST_"
+_MOST_TREND_PCT: Final = 25
+"""The most of a penalty a trend may let off (rules: §10)."""
 
 
 def read_settings(config: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -52,6 +56,11 @@ def read_settings(config: Path | None = None, environ: Mapping[str, str] = os.en
     market, ping = sections["market"], sections["ping"]
     assert isinstance(market, MarketSettings) and isinstance(ping, PingSettings)
     faults.extend(_contradictions(market, ping))
+    dynamic = sections["dynamic"]
+    assert isinstance(dynamic, DynamicSettings)
+    if dynamic.trend_max_pct > _MOST_TREND_PCT:
+        problem = f"is {dynamic.trend_max_pct}"
+        faults.append(Fault(key="dynamic.trend_max_pct", problem=problem, allowed='"0" to "25"'))
     email = sections["email"]
     assert isinstance(email, EmailSettings)
     if email.relay_url is not None and email.from_address is None:
@@ -61,7 +70,12 @@ def read_settings(config: Path | None = None, environ: Mapping[str, str] = os.en
         raise SettingsError(faults)
     return msgspec.structs.replace(
         Settings(),
-        **sections | {"market": _policy(market), "stores": _at_home(sections["stores"])},
+        **sections
+        | {
+            "market": _policy(market),
+            "dynamic": _dynamic(dynamic),
+            "stores": _at_home(sections["stores"]),
+        },
         config=path,
         verticals=_find_verticals(path),
     )
@@ -232,6 +246,19 @@ def _policy(market: MarketSettings) -> Policy:
         rejection_window_s=market.rejection_window_hours * 3600,
         max_ranks=market.max_ranks,
         market_timezone=market.market_timezone,
+    )
+
+
+def _dynamic(dynamic: DynamicSettings) -> DynamicPolicy:
+    """Turn percents into basis points and dollars into cents: all exact."""
+    return DynamicPolicy(
+        mode=dynamic.mode,
+        bounds=Bounds(
+            market_bp=int(dynamic.market_max_pct * 100),
+            seasonal_bp=int(dynamic.seasonal_max_pct * 100),
+            trend_bp=int(dynamic.trend_max_pct * 100),
+            least_cents=int(dynamic.least_assigned * 100),
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
+from exchange.core.dynamic import DynamicPolicy
 from exchange.core.model import Policy
 from exchange.core.returning import ReturnPolicy
 
@@ -65,6 +66,27 @@ class MarketSettings(Struct, frozen=True, kw_only=True):
     ] = 48
     max_ranks: Annotated[int, _whole(1, 100, "Companies kept in line for a lead")] = 5
     market_timezone: Annotated[str, _read_as("timezone", "Timezone of the market's day")] = "UTC"
+
+
+class DynamicSettings(Struct, frozen=True, kw_only=True):
+    """Whether threshold and penalty move with the market; `DynamicPolicy` is what is used."""
+
+    mode: Annotated[
+        Literal["off", "shadow", "apply"],
+        Meta(description="Whether factors are computed: never, only to be shown, or to be used"),
+    ] = "off"
+    market_max_pct: Annotated[
+        Decimal, _read_as("percent", "The most the market's rate moves the CRM threshold by")
+    ] = Decimal("10")
+    seasonal_max_pct: Annotated[
+        Decimal, _read_as("percent", "The most the season moves the CRM threshold by")
+    ] = Decimal("10")
+    trend_max_pct: Annotated[
+        Decimal, _read_as("percent", "The most of its penalty an improving company is let off")
+    ] = Decimal("25")
+    least_assigned: Annotated[
+        Decimal, _read_as("dollars", "Dollars assigned in a span below which it says nothing")
+    ] = Decimal("1000.00")
 
 
 class HttpSettings(Struct, frozen=True, kw_only=True):
@@ -334,6 +356,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """All settings. ``config`` is the file that was read, ``verticals`` the directory of theirs."""
 
     market: Policy = Policy()
+    dynamic: DynamicPolicy = DynamicPolicy()
     http: HttpSettings = HttpSettings()
     ping: PingSettings = PingSettings()
     quality: QualitySettings = QualitySettings()

@@ -15,6 +15,7 @@ from exchange.settings.readers import READERS, URL_SCHEMES
 from exchange.settings.sections import (
     BiddingSettings,
     DeliverySettings,
+    DynamicSettings,
     EmailSettings,
     GivenSecrets,
     HttpSettings,
@@ -49,6 +50,7 @@ class Setting(Struct, frozen=True, kw_only=True):
 
 SECTIONS: Final[dict[str, type[Struct]]] = {
     "market": MarketSettings,
+    "dynamic": DynamicSettings,
     "http": HttpSettings,
     "ping": PingSettings,
     "quality": QualitySettings,

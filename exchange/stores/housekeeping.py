@@ -1,4 +1,4 @@
-"""Dropping what is no longer needed: old receipts, past cap periods, workers long gone.
+"""Dropping what is no longer needed: old receipts and campaigns, past cap periods, dead workers.
 
 Leads, sales and the ledger are kept for ever. Bounded at every turn, so that it never holds up
 what sells.
@@ -29,5 +29,6 @@ class Housekeeping:
         """Drop one turn's worth."""
         oldest = now - timedelta(days=self._receipt_days)
         await self._postgres.run("drop_receipts", oldest, RECEIPTS_AT_ONCE)
+        await self._postgres.run("drop_campaign_past", oldest, RECEIPTS_AT_ONCE)
         await self._postgres.run("drop_old_usage", now - timedelta(days=USAGE_DAYS))
         await self._postgres.run("forget_workers")

@@ -274,7 +274,58 @@ select state from leg where lead_id = $1 order by leg
 update lead set state = $2 where id = $1
 
 -- name: buckets
-select day, era, assigned, manual, crm from bucket where company_id = $1 and day >= $2
+select day, era, assigned, manual, crm from bucket
+where company_id = $1 and day between $2 and $3 order by day, era
+
+-- name: assigned_before
+select era, sum(assigned)::bigint as assigned from bucket where company_id = $1 and day < $2
+group by era
+
+-- name: approved_resets
+select approved_at from crm_reset where company_id = $1 and status = 'approved'
+order by approved_at
+
+-- name: rejection_causes
+select kind, reason, count(*) as leads, sum(value)::bigint as value from rejection
+where company_id = $1 and day between $2 and $3 and (kind = 'manual' or era = $4)
+  and status in ('accepted', 'in_review')
+group by kind, reason order by sum(value) desc, kind, reason limit 50
+
+-- name: bought_on
+select count(*) as leads, coalesce(sum(charged), 0)::bigint as spend from delivery
+where company_id = $1 and day = $2 and state = 'accepted' and not test
+
+-- name: campaigns_between
+select id, created_at, body, since, until from (
+    select p.id, c.created_at, p.body, p.since, p.until
+    from campaign_past p join campaign c on c.id = p.id
+    where p.company_id = $1 and p.until > $2 and p.since < $3
+    union all
+    select id, created_at, body, updated_at, null from campaign
+    where company_id = $1 and not deleted and created_at < $3
+) as version
+order by id, since limit $4
+
+-- name: drop_campaign_past
+delete from campaign_past where (id, version) in (
+    select id, version from campaign_past where until < $1 order by until limit $2)
+
+-- name: receipts_between
+select body from receipt
+where decided_at >= $1 and decided_at < $2 and (decided_at > $1 or ping_id > $3)
+order by decided_at, ping_id limit $4
+
+-- name: dynamic_days
+select applied, body::text as body from dynamic_day where day between $1 and $2 order by day
+
+-- name: put_dynamic_day
+insert into dynamic_day (day, applied, body, computed_at) values ($1, $2, $3, $4)
+on conflict (day) do update set applied = excluded.applied
+returning applied, body::text as body
+
+-- name: market_days
+select day, sum(assigned)::bigint as assigned, sum(manual + crm)::bigint as rejected
+from bucket where day between $1 and $2 group by day
 
 -- name: close_windows
 with closing as (

@@ -1,4 +1,4 @@
-"""Calls about accounts: an operator's sellers and companies, deposits, standings, CRM resets."""
+"""Calls about accounts: an operator's sellers and companies, deposits, CRM resets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ from exchange.flow.faults import Invalid, NotFound
 from exchange.flow.ports import Role
 from exchange.flow.registry import Account
 from exchange.web.calls import Call, idempotency_key
-from exchange.web.market_codec import (
-    show_company,
-    show_reset,
-    show_seller,
-    show_standing_with_days,
-)
+from exchange.web.market_codec import show_company, show_reset, show_seller
 from exchange.web.wire import cents
 from exchange.web.wire_accounts import (
     AccountChange,
@@ -30,7 +25,6 @@ from exchange.web.wire_accounts import (
     SellerBody,
     SellerList,
     SigningSecretAnswer,
-    StandingAnswer,
 )
 
 
@@ -98,16 +92,6 @@ async def deposit(call: Call) -> CompanyAnswer:
     return show_company(
         _known(await doors.registry.deposit(company_id, amount_cents, key, doors.clock.now()))
     )
-
-
-async def get_standing(call: Call) -> StandingAnswer:
-    """Show a company's standing with its days."""
-    company_id, doors = call.own_company("company_id"), call.site.doors
-    standing = await doors.standing(company_id)
-    if standing is None:
-        raise NotFound("There is no such company.")
-    window = await doors.registry.window(company_id, doors.clock.now())
-    return show_standing_with_days(standing, window, doors.market.policy)
 
 
 async def get_signing_secret(call: Call) -> SigningSecretAnswer:

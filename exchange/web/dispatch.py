@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 from uuid_utils import uuid7
 
-from exchange.flow.faults import Fault, Invalid, NotFound, Unavailable
+from exchange.flow.faults import Fault, NotFound, Unavailable
 from exchange.web.auth import authenticate, authorise
 from exchange.web.bodies import is_csv, is_form
 from exchange.web.calls import Call, Log, Reply, Site
@@ -30,6 +30,7 @@ from exchange.web.problems import (
     headers_of,
     status_of,
 )
+from exchange.web.queries import PAGE_NAMES, check_names
 from exchange.web.routes import ROUTES, Route, Table
 from exchange.web.wire import JSON
 
@@ -188,14 +189,15 @@ class Dispatcher:
         body, form = b"", False
         if route.body is not None:
             limits = site.limits
-            most = limits.max_bulk_bytes if route.csv else limits.max_body_bytes
+            most = limits.max_bulk_bytes if route.bulk else limits.max_body_bytes
             body = await request.read(most, limits.body_timeout_s)
-            form = not (route.csv and is_csv(headers)) and is_form(headers, body)
+            form = not (route.bulk and is_csv(headers)) and is_form(headers, body)
             if form and not route.forms:
                 raise WrongMedia("This call takes application/json only.")
-        query = request.query if route.listed or route.options else _NONE
-        if route.options:
-            _check_options(route, query)
+        query = request.query if route.listed or route.asked else _NONE
+        if route.asked:
+            known = [asked.name for asked in route.asked]
+            check_names(query, (*known, *PAGE_NAMES) if route.listed else tuple(known))
         call = Call(site, caller, params, headers, query, body, form)
         if not route.sells:
             return _respond(await route.handler(call), route.status)
@@ -235,13 +237,6 @@ def _choose(methods: Mapping[str, Route], method: str) -> Route:
         message = f"This path takes {', '.join(allowed)}."
         raise WrongMethod(message, allow=", ".join(allowed))
     return route
-
-
-def _check_options(route: Route, query: Mapping[str, str]) -> None:
-    """Refuse what a call without a list does not know; a list knows its own page."""
-    for name in query:
-        if not route.listed and name not in route.options:
-            raise Invalid(f"{name[:100]} is not known here.", field=name[:100])
 
 
 def _respond(answer: object, status: int) -> Said:

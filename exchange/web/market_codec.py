@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
-
 from exchange.core.model import Policy
+from exchange.core.money import BASIS_POINTS, divide_half_even
 from exchange.core.pricing import rectify
 from exchange.core.reasons import REJECTION_REASONS, Reason
-from exchange.core.standing import Bucket, Standing, Window, window_start
+from exchange.core.standing import Standing, gate_threshold, window_start
 from exchange.core.verticals import STATES, AttributeSpec, Vertical
 from exchange.flow.ports import Rejected
 from exchange.flow.registry import Account, DeliveredLead, Reset
@@ -17,10 +16,8 @@ from exchange.web.wire_accounts import (
     AttributeAnswer,
     CompanyAnswer,
     CrmAnswer,
-    DayAnswer,
     ResetAnswer,
     SellerAnswer,
-    StandingAnswer,
     StandingSummary,
     StandingWindow,
     VerticalAnswer,
@@ -37,6 +34,7 @@ def category_of(reason: Reason) -> str | None:
 
 def show_standing(standing: Standing, policy: Policy) -> StandingSummary:
     """Write a standing without its days: sums raw, percentages as they count."""
+    threshold, whole = gate_threshold(standing.day, policy)
     return StandingSummary(
         company_id=standing.company_id,
         verdict=standing.verdict.value,
@@ -54,38 +52,9 @@ def show_standing(standing: Standing, policy: Policy) -> StandingSummary:
             since=standing.reset_at,
             assigned=dollars(standing.raw_crm_assigned),
             rejected=dollars(standing.raw_crm_rejected),
-            threshold_pct=dollars(policy.crm_threshold_bp),
+            threshold_pct=dollars(divide_half_even(threshold * BASIS_POINTS, whole)),
         ),
         price_of_100=dollars(rectify(_HUNDRED_DOLLARS_CENTS, standing)),
-    )
-
-
-def show_standing_with_days(
-    standing: Standing, window: Window | None, policy: Policy
-) -> StandingAnswer:
-    """Write a standing with every day of the window on which something was assigned."""
-    summary = show_standing(standing, policy)
-    first = window_start(standing.day, policy)
-    days: dict[date, Bucket] = {}
-    for (day, _era), bucket in (window.buckets if window is not None else {}).items():
-        if first <= day <= standing.day:
-            seen = days.get(day, Bucket())
-            days[day] = Bucket(
-                assigned=seen.assigned + bucket.assigned,
-                manual=seen.manual + bucket.manual,
-                crm=seen.crm + bucket.crm,
-            )
-    return StandingAnswer(
-        **{name: getattr(summary, name) for name in summary.__struct_fields__},
-        days=tuple(
-            DayAnswer(
-                day=day,
-                assigned=dollars(bucket.assigned),
-                manual=dollars(bucket.manual),
-                crm=dollars(bucket.crm),
-            )
-            for day, bucket in sorted(days.items())
-        ),
     )
 
 

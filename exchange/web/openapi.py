@@ -132,7 +132,7 @@ def _operation(route: Route) -> dict[str, Any]:
         if route.forms:
             # Forms are flat, with names such as attributes[zip]; their shape is the JSON body's.
             content["application/x-www-form-urlencoded"] = {"schema": {"type": "object"}}
-        if route.csv:
+        if route.bulk:
             content["text/csv"] = {"schema": {"type": "string"}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
@@ -154,9 +154,16 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         after = {"type": "string", "pattern": "^[0-9A-Za-z_-]{0,64}$"}
         found.append({"name": "after", "in": "query", "required": False, "schema": after})
         found.append({"name": "limit", "in": "query", "required": False, "schema": limit})
-    for option in route.options:
-        flag = {"type": "boolean", "default": False}
-        found.append({"name": option, "in": "query", "required": False, "schema": flag})
+    found.extend(
+        {
+            "name": asked.name,
+            "in": "query",
+            "required": False,
+            "description": asked.meaning,
+            "schema": asked.shape,
+        }
+        for asked in route.asked
+    )
     if route.keyed:
         key = {"type": "string", "pattern": "^[!-~]{1,200}$"}
         found.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": key})
@@ -171,8 +178,10 @@ def _responses(route: Route) -> dict[str, Any]:
         refs = [{"$ref": _REF.format(name=kind.__name__)} for kind in members]
         schema = refs[0] if len(refs) == 1 else {"anyOf": refs}
         given["content"] = {"application/json": {"schema": schema}}
-        if route.csv:
+        if route.bulk:
             given["content"] |= {kind: {"schema": {"type": "string"}} for kind in STREAMED}
+        elif route.csv:
+            given["content"]["text/csv"] = {"schema": {"type": "string"}}
     elif route.answer is not None:
         given["content"] = {"application/json": {"schema": {"type": "object"}}}
     responses = {str(route.status): given}
@@ -195,7 +204,7 @@ def fault_statuses(route: Route) -> set[int]:
         statuses |= {401, 403, 503}
     if route.body is not None:
         statuses |= {400, 408, 413, 415, 422}
-    if route.listed:
+    if route.listed or route.asked:
         statuses.add(422)
     return statuses
 

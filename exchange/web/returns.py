@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from typing import Final
 
 from exchange.core.reasons import REJECTION_REASONS, Reason
 from exchange.flow.faults import Invalid
@@ -12,6 +13,7 @@ from exchange.web.bodies import is_csv
 from exchange.web.bulk_lines import content_type_of, form_of, read_csv, read_json, write
 from exchange.web.calls import Call, Reply
 from exchange.web.market_codec import category_of
+from exchange.web.queries import Asked
 from exchange.web.returns_codec import show_return
 from exchange.web.wire_returns import (
     BulkBody,
@@ -21,6 +23,14 @@ from exchange.web.wire_returns import (
     ReturnList,
     ReversalBody,
     ReviewBody,
+)
+
+BULK_ASKED: Final = (
+    Asked(
+        name="dry_run",
+        meaning="Say what would come of each line, and change nothing",
+        shape={"type": "boolean", "default": False},
+    ),
 )
 
 

@@ -11,8 +11,9 @@ from typing import Any, Final
 from msgspec import Struct
 
 from exchange.flow.ports import Role
-from exchange.web import accounts, campaigns, leads, operations, probes, returns
+from exchange.web import accounts, campaigns, leads, operations, probes, returns, standings
 from exchange.web.calls import Call
+from exchange.web.queries import Asked
 from exchange.web.wire import (
     NoOfferAnswer,
     OfferAnswer,
@@ -38,7 +39,6 @@ from exchange.web.wire_accounts import (
     SellerBody,
     SellerList,
     SigningSecretAnswer,
-    StandingAnswer,
     VerticalList,
 )
 from exchange.web.wire_campaigns import (
@@ -69,6 +69,12 @@ from exchange.web.wire_returns import (
     ReversalBody,
     ReviewBody,
 )
+from exchange.web.wire_standing import (
+    DynamicDays,
+    ExplainedStanding,
+    StandingHistory,
+    WhatIfAnswer,
+)
 
 Handler = Callable[[Call], Awaitable[object]]
 
@@ -82,10 +88,11 @@ class Route(Struct, frozen=True, kw_only=True):
     """One call. No roles means anyone, without a key.
 
     ``answer`` is the type the document shows (a union for several shapes), ``text`` the content
-    type of one that is not JSON. ``forms``: the body may be a form. ``csv``: body and answer may be
-    CSV, and the answer is streamed. ``options`` of the query are true or false. ``listed``: takes
-    after and limit. ``keyed``: takes an Idempotency-Key. ``sells``: a ping or post, refused while
-    draining. ``faults`` are the statuses it may answer besides those of its form.
+    type of one that is not JSON. ``forms``: the body may be a form. ``bulk``: body and answer may
+    be CSV, and the answer is streamed. ``csv``: the answer may be had as CSV. ``listed``: takes after
+    and limit. ``asked``: what else its query takes. ``keyed``: takes an Idempotency-Key. ``sells``:
+    a ping or post, refused while draining. ``faults`` are the statuses it may answer besides those
+    of its form.
     """
 
     method: str
@@ -99,11 +106,12 @@ class Route(Struct, frozen=True, kw_only=True):
     status: int = 200
     text: str | None = None
     forms: bool = False
-    csv: bool = False
-    options: tuple[str, ...] = ()
+    bulk: bool = False
     listed: bool = False
     sells: bool = False
     keyed: bool = False
+    asked: tuple[Asked, ...] = ()
+    csv: bool = False
     faults: tuple[int, ...] = ()
 
     @property
@@ -140,7 +148,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     _row("POST", "/v1/leads/{lead_id}/rejections", COMPANY, leads.reject, "leads",
          body=RejectionBody, answer=RejectionAnswer | RejectionPreview, faults=(404, 409)),
     _row("POST", "/v1/returns", COMPANY, returns.bulk_reject, "returns", body=BulkBody,
-         answer=BulkAnswer, csv=True, options=("dry_run",)),
+         answer=BulkAnswer, bulk=True, asked=returns.BULK_ASKED),
     _row("GET", "/v1/returns", SELLER | COMPANY | OPERATOR, returns.list_returns, "returns",
          answer=ReturnList, listed=True),
     _row("GET", "/v1/returns/{rejection_id}", SELLER | COMPANY | OPERATOR, returns.get_return,
@@ -173,8 +181,15 @@ ROUTES: Final[tuple[Route, ...]] = (
          answer=PresetList),
     _row("GET", "/v1/campaigns/{campaign_id}/bidder", COMPANY | OPERATOR, campaigns.get_bidder,
          "campaigns", answer=BidderAnswer, faults=(404,)),
-    _row("GET", "/v1/companies/{company_id}/standing", COMPANY | OPERATOR, accounts.get_standing,
-         "standing", answer=StandingAnswer, faults=(404,)),
+    _row("GET", "/v1/companies/{company_id}/standing", COMPANY | OPERATOR, standings.get_standing,
+         "standing", answer=ExplainedStanding, faults=(404,)),
+    _row("GET", "/v1/companies/{company_id}/standing/history", COMPANY | OPERATOR,
+         standings.get_history, "standing", answer=StandingHistory, csv=True,
+         asked=standings.HISTORY_ASKED, faults=(404,)),
+    _row("GET", "/v1/companies/{company_id}/what-if", COMPANY | OPERATOR, standings.get_what_if,
+         "standing", answer=WhatIfAnswer, asked=standings.WHAT_IF_ASKED, faults=(404,)),
+    _row("GET", "/v1/dynamic", OPERATOR, standings.get_dynamic, "standing", answer=DynamicDays,
+         asked=standings.DYNAMIC_ASKED),
     _row("GET", "/v1/companies/{company_id}/signing-secret", COMPANY | OPERATOR,
          accounts.get_signing_secret, "accounts", answer=SigningSecretAnswer, faults=(404,)),
     _row("POST", "/v1/companies/{company_id}/crm-resets", COMPANY | OPERATOR, accounts.ask_reset,

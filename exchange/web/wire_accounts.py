@@ -115,21 +115,6 @@ class StandingSummary(Answer, frozen=True, kw_only=True):
     price_of_100: Decimal
 
 
-class DayAnswer(Answer, frozen=True, kw_only=True):
-    """What one day's leads came to; rejections sit on the day the lead was assigned."""
-
-    day: date
-    assigned: Decimal
-    manual: Decimal
-    crm: Decimal
-
-
-class StandingAnswer(StandingSummary, frozen=True, kw_only=True):
-    """A company's standing with its days."""
-
-    days: tuple[DayAnswer, ...]
-
-
 class SigningSecretAnswer(Answer, frozen=True, kw_only=True):
     """The key of the signatures on what the exchange sends to a company."""
 

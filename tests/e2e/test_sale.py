@@ -195,3 +195,44 @@ async def test_64_posts_at_once_never_sell_beyond_a_bound(
     assert account["balance"] == Decimal(deposit or 0) - spent
     assert account["available"] == (None if deposit is None else Decimal(deposit) - spent)
     assert (await wire.standing(company))["assigned"] == spent
+
+
+async def test_a_company_reads_why_it_stands_so_what_it_was_and_what_it_might_have_won(
+    wire: Wire,
+) -> None:
+    seller, company, dearer = await wire.seller(), await wire.company(), await wire.company()
+    await wire.campaign(company, "50.00", filter=only("WY"))
+    first = (await wire.sell(seller, person(901), **in_state("WY")))["lead_id"]
+    await wire.sell(seller, person(902), **in_state("WY"))
+    (await wire.reject(company, first)).ok()
+    # Half of what it bought was returned: worth $25.00 now, it is outbid.
+    await wire.campaign(dearer, "40.00", filter=only("WY"))
+    await wire.offer(seller, **in_state("WY"))
+    path = f"/v1/companies/{company.id}"
+
+    told = (await wire.standing(company))["explained"]
+    assert told["overall"]["formula"] == (
+        "(50.00 manual + 0.00 CRM) ÷ 100.00 assigned × 100 = 50.00"
+    )
+    assert told["qualified"]["clean_leads"] == Decimal("900.01")
+    assert told["causes"][0]["reason"] == "invalid_contact"
+
+    history = await wire.get(f"{path}/standing/history?from=today", company.key)
+    assert [day["overall_pct"] for day in history["days"]] == [Decimal("50.00")]
+    table = await wire.call(
+        "GET", f"{path}/standing/history", company.key, headers={"Accept": "text/csv"}
+    )
+    assert table.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert len(table.body.splitlines()) == 31
+
+    async def asked() -> Json:
+        return await wire.get(f"{path}/what-if?overall=3.0&crm=1.0&day=today", company.key)
+
+    # Receipts are written a moment after their pings.
+    async with asyncio.timeout(10):
+        while (held := await asked())["took_part"] < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert (held["newly_won"], held["not_known"]) == (1, {})
+    assert held["changes"][-1]["after"]["charged"] == Decimal("48.50")
+    assert held["bought"] == {"leads": 2, "spend": Decimal("100.00")}
+    assert (await wire.get("/v1/dynamic"))["mode"] == "off"

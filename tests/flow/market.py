@@ -17,6 +17,7 @@ from redis.asyncio import from_url
 from uuid_utils import uuid7
 
 from exchange.app import Exchange
+from exchange.core.dynamic import DynamicPolicy
 from exchange.core.model import (
     Bid,
     Campaign,
@@ -353,12 +354,17 @@ async def open_desk(
     clock: StillClock | None = None,
     secrets: Secrets = SECRETS,
     quality: QualitySettings | None = None,
+    dynamic: DynamicPolicy | None = None,
 ) -> AsyncIterator[Desk]:
     """A started worker on a database."""
     clock = clock or StillClock()
     settings = settings_for_tests(policy)
     exchange = Exchange(
-        replace(settings, quality=quality or settings.quality),
+        replace(
+            settings,
+            quality=quality or settings.quality,
+            dynamic=dynamic or DynamicPolicy(),
+        ),
         secrets,
         read_verticals(CONFIG / "verticals"),
         postgres_url=postgres_url,

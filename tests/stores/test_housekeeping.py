@@ -48,6 +48,18 @@ async def test_only_so_many_receipts_are_dropped_in_one_turn_the_oldest_first(
     assert await column(postgres, "select ping_id from receipt") == ["0 days over"]
 
 
+async def test_versions_of_campaigns_are_kept_as_long_as_receipts(postgres: Postgres) -> None:
+    await run(postgres, SOLD)
+    saved = [NOON - timedelta(days=days) for days in (40, 31, 30, 1)]
+    await run(postgres, "insert into campaign values ('k', 'c', 1, '{}', false, $1, $1)", saved[0])
+    for version, at in enumerate(saved[1:], start=2):
+        await run(postgres, "update campaign set version = $1, updated_at = $2", version, at)
+    kept = "select version::text from campaign_past order by version"
+    assert await column(postgres, kept) == ["1", "2", "3"]
+    await Housekeeping(postgres, 30).tidy(NOON)
+    assert await column(postgres, kept) == ["2", "3"]
+
+
 async def test_past_cap_periods_are_dropped_and_current_ones_stay(postgres: Postgres) -> None:
     await run(postgres, SOLD)
     for name, ends_at in (

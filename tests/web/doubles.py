@@ -52,6 +52,7 @@ from exchange.flow.registry import (
 )
 from exchange.flow.returning import ReturnDoors
 from tests.web.return_doubles import MemoryReturns
+from tests.web.standing_doubles import standings_over
 
 T = TypeVar("T")
 
@@ -309,6 +310,9 @@ class MemoryDoors:
         self.registry: Registry = self.accounts
         self.kept_leads = MemoryInbox()
         self.inbox: Inbox = self.kept_leads
+        self.standings, self.past, self.dynamics = standings_over(
+            self.market, self.registry, self.clock
+        )
         self.pings: list[Ping] = []
         self.posts: list[PostRequest] = []
         self.receipts: dict[str, Receipt] = {}

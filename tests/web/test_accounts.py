@@ -96,22 +96,6 @@ async def test_a_wrong_deposit_is_refused(wire: Wire, body: object, field: str) 
     assert wire.doors.accounts.deposits == {}
 
 
-async def test_a_standing_shows_sums_raw_and_rates_as_they_count(wire: Wire) -> None:
-    answer = await wire.call("GET", "/v1/companies/company-1/standing", key="company")
-    assert answer.body.decode() == (
-        '{"company_id":"company-1","verdict":"conditional","protected":false,'
-        '"protection_left":0.00,"window":{"from":"2026-10-23","to":"2026-11-21","days":30},'
-        '"assigned":550000.00,"rejected_manual":39900.00,"rejected_crm":6850.00,'
-        '"overall_pct":8.50,"crm_pct":1.25,"crm":{"since":null,"assigned":548000.00,'
-        '"rejected":6850.00,"threshold_pct":10.00},"price_of_100":91.50,"days":['
-        '{"day":"2026-11-20","assigned":10000.00,"manual":39800.00,"crm":0.00},'
-        '{"day":"2026-11-21","assigned":540000.00,"manual":100.00,"crm":6850.00}]}'
-    )
-    assert (
-        await wire.call("GET", "/v1/companies/company-9/standing", key="operator")
-    ).status == 404
-
-
 async def test_leads_are_shown_to_the_company_that_took_them(wire: Wire) -> None:
     page = (await wire.call("GET", "/v1/leads?limit=2", key="company")).json
     assert [lead["lead_id"] for lead in page["items"]] == ["lead-1", "lead-2"]

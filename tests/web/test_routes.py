@@ -62,6 +62,8 @@ ANOTHERS = {
     ("DELETE /v1/campaigns/{campaign_id}", "other-company"): 404,
     ("POST /v1/campaigns/{campaign_id}/probe", "other-company"): 404,
     ("GET /v1/companies/{company_id}/standing", "other-company"): 404,
+    ("GET /v1/companies/{company_id}/standing/history", "other-company"): 404,
+    ("GET /v1/companies/{company_id}/what-if", "other-company"): 404,
     ("GET /v1/companies/{company_id}/signing-secret", "other-company"): 404,
     # The campaign there is bids from a list: its own company reads that it has no bidder.
     ("GET /v1/campaigns/{campaign_id}/bidder", "company"): 404,
