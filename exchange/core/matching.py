@@ -31,6 +31,8 @@ def why_not(
     age = now - ping.captured_at
     if campaign.max_age_s is not None and age.total_seconds() > campaign.max_age_s:
         return Reason.LEAD_AGE
+    if campaign.company_id in ping.suppressed_by:
+        return Reason.SUPPRESSED
     if campaign.company_id in ping.sold_to:
         return Reason.SOLD_BEFORE
     if not any(share <= ping.max_buyers for share in shares(campaign)):

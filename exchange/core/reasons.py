@@ -24,6 +24,7 @@ class Reason(IntEnum):
     DUPLICATE = 107
     BLOCKED = 108
     CLOCK_OFF = 109
+    REPEATED_PING = 110
     NO_BID = 150
 
     INACTIVE = 201
@@ -70,6 +71,8 @@ class Reason(IntEnum):
     DELIVERY_UNCLEAR = 413
     PROCESSING_LIMIT = 414
     UNREADABLE_LEAD = 415
+    CONTACT_SOLD = 416
+    CONTACT_CLAIMED = 417
 
     INVALID_CONTACT = 501
     DUPLICATE_LEAD = 502
@@ -170,6 +173,7 @@ _MESSAGES: Final = {
     Reason.DUPLICATE: "A lead with this contact was sold here recently.",
     Reason.BLOCKED: "This source is blocked.",
     Reason.CLOCK_OFF: "The capture time is in the future or implausibly far back.",
+    Reason.REPEATED_PING: "This seller pinged this contact moments ago.",
     Reason.NO_BID: "No campaign made an acceptable bid for this lead.",
     Reason.INACTIVE: "The campaign or its company is not active.",
     Reason.FILTER: "The lead does not match the campaign's filter.",
@@ -213,6 +217,8 @@ _MESSAGES: Final = {
     Reason.DELIVERY_UNCLEAR: "A company may have received the lead but never answered.",
     Reason.PROCESSING_LIMIT: "The exchange's own processing limit passed.",
     Reason.UNREADABLE_LEAD: "The stored lead could not be read back.",
+    Reason.CONTACT_SOLD: "Another lead with this contact was sold here recently.",
+    Reason.CONTACT_CLAIMED: "Another lead with this contact is being sold right now.",
     Reason.INVALID_CONTACT: "The contact cannot be reached with the data given.",
     Reason.DUPLICATE_LEAD: "The company already had this lead.",
     Reason.INCOMPLETE_DETAILS: "Details the company needs are missing.",

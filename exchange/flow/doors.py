@@ -10,6 +10,7 @@ from exchange.core.standing import Standing
 from exchange.flow.bidding import BidderState
 from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.registry import Inbox, Registry
+from exchange.flow.suppressions import SuppressionLists
 
 
 class Doors(Protocol):
@@ -33,6 +34,11 @@ class Doors(Protocol):
     @property
     def inbox(self) -> Inbox:
         """Delivered leads."""
+        ...
+
+    @property
+    def suppressions(self) -> SuppressionLists:
+        """The contacts companies do not want."""
         ...
 
     @property

@@ -21,7 +21,7 @@ from exchange.core.pricing import seller_price
 from exchange.core.race import race
 from exchange.core.reasons import Reason
 from exchange.core.remote import Hearing
-from exchange.core.screen import DuplicateWindows, SeenContact, screen
+from exchange.core.screen import DuplicateWindows, SeenContact, bought_before, screen
 from exchange.flow.asking import Asking
 from exchange.flow.ports import Clock, Offers, Receipt, Receipts
 
@@ -88,7 +88,7 @@ class Pinging:
         """Hold the auction for a ping; gives its receipt, which says what to answer.
 
         The contact is taken to be new, and the store is asked once, while it keeps the offer. Only
-        where it was sold before is what is known of it fetched, and the auction held again.
+        where something is known of it is the auction held again, without who is not to have it.
         """
         lap = _Lap(self._stopwatch)
         now = self._clock.now()
@@ -110,13 +110,16 @@ class Pinging:
         lap.note("rank")
         ttl_s = self._market.verticals[ping.vertical].offer_life_s + self._terms.grace_s
         if offer is not None or ping.contact_keys:
-            unseen = await self._offers.put_unseen(ping.ping_id, ping.contact_keys, offer, ttl_s)
-            if not unseen:
-                seen = await self._offers.look(ping.contact_keys, ping.seller_id)
+            seen = await self._offers.put_unseen(ping, offer, ttl_s)
+            if seen is not None:
                 refused = self._screen(ping, seen, now)
                 if refused is not None:
                     return self._refuse(ping, attributes, now, refused)
-                ping = msgspec.structs.replace(ping, sold_to=seen.sold_to)
+                ping = msgspec.structs.replace(
+                    ping,
+                    sold_to=bought_before(ping, seen, self._terms.windows, now),
+                    suppressed_by=seen.suppressed_by,
+                )
                 decision = self._decide(ping, now, heard, None)
                 offer = self._offer(ping, attributes, decision, now)
                 if offer is not None:

@@ -23,6 +23,7 @@ from exchange.settings.sections import (
     PingSettings,
     PostSettings,
     StoreSettings,
+    SuppressionSettings,
 )
 
 
@@ -49,6 +50,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "market": MarketSettings,
     "http": HttpSettings,
     "ping": PingSettings,
+    "suppression": SuppressionSettings,
     "post": PostSettings,
     "delivery": DeliverySettings,
     "bidding": BiddingSettings,

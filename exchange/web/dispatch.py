@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from time import perf_counter
 from typing import Final, Protocol
 
@@ -33,6 +34,9 @@ from exchange.web.routes import ROUTES, Route, Table
 from exchange.web.wire import JSON
 
 JSON_TYPE: Final = "application/json"
+UPLOAD_S: Final = 1_800.0
+"""Longest an upload may take: 256 MiB at a little over a megabit a second."""
+
 _NONE: Final[Mapping[str, str]] = {}
 _UNKNOWN: Final = "unknown"
 
@@ -72,6 +76,10 @@ class Incoming(Protocol):
 
     async def read(self, max_bytes: int, timeout_s: float) -> bytes:
         """The whole body. Raises TooLarge, TooSlow or Malformed."""
+        ...
+
+    def chunks(self, max_bytes: int, pause_s: float, timeout_s: float) -> AsyncIterator[bytes]:
+        """The body piece by piece, for a route that takes it so. Raises like `read`."""
         ...
 
 
@@ -159,6 +167,10 @@ class Dispatcher:
                 raise WrongMedia("This call takes application/json only.")
         query = request.query if route.listed else _NONE
         call = Call(site, caller, params, headers, query, body, form)
+        if route.streamed:
+            call.stream = partial(
+                request.chunks, site.limits.max_upload_bytes, site.limits.body_timeout_s, UPLOAD_S
+            )
         if not route.sells:
             return _respond(await route.handler(call), route.status)
         label = route.label

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 from time import time
@@ -74,6 +74,12 @@ class _Plain:
     async def read(self, max_bytes: int, timeout_s: float) -> bytes:
         """The body, which is there and within its bounds."""
         return self._body
+
+    async def chunks(
+        self, max_bytes: int, pause_s: float, timeout_s: float
+    ) -> AsyncIterator[bytes]:
+        """The body in one piece."""
+        yield self._body
 
 
 def read_head(head: bytes) -> Head | None:

@@ -20,6 +20,7 @@ _REF: Final = "#/components/schemas/{name}"
 _TAGS: Final = {
     "leads": "Pings, posts, the inbox and returns.",
     "campaigns": "What companies want and at what price.",
+    "suppressions": "Contacts companies do not want.",
     "standing": "Rates, verdicts and CRM resets.",
     "accounts": "Sellers, companies and deposits.",
     "exchange": "The exchange itself.",
@@ -128,6 +129,10 @@ def _operation(route: Route) -> dict[str, Any]:
             # Forms are flat, with names such as attributes[zip]; their shape is the JSON body's.
             content["application/x-www-form-urlencoded"] = {"schema": {"type": "object"}}
         operation["requestBody"] = {"required": True, "content": content}
+    if route.streamed:
+        text = {"schema": {"type": "string"}}
+        content = dict.fromkeys(route.streamed, text)
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
@@ -183,6 +188,8 @@ def fault_statuses(route: Route) -> set[int]:
         statuses |= {401, 403, 503}
     if route.body is not None:
         statuses |= {400, 408, 413, 415, 422}
+    if route.streamed:
+        statuses |= {400, 408, 413, 415}
     if route.listed:
         statuses.add(422)
     return statuses

@@ -11,7 +11,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from exchange.flow.ports import Role
-from exchange.web import accounts, campaigns, leads, operations, probes
+from exchange.web import accounts, campaigns, leads, operations, probes, suppressions
 from exchange.web.calls import Call
 from exchange.web.wire import (
     NoOfferAnswer,
@@ -57,6 +57,12 @@ from exchange.web.wire_leads import (
     WholeReceipt,
 )
 from exchange.web.wire_probes import PresetList, ProbeAnswer, ProbeBody
+from exchange.web.wire_suppressions import (
+    DroppedAnswer,
+    RemovalAnswer,
+    SuppressionAnswer,
+    UploadAnswer,
+)
 
 Handler = Callable[[Call], Awaitable[object]]
 
@@ -71,7 +77,8 @@ class Route(Struct, frozen=True, kw_only=True):
 
     ``answer`` is the type the document shows (a union for several shapes), ``text`` the content
     type of one that is not JSON. ``forms``: the body may be a form. ``listed``: takes after and
-    limit. ``keyed``: takes an Idempotency-Key. ``sells``: a ping or post, refused while draining.
+    limit. ``keyed``: takes an Idempotency-Key. ``streamed``: the content types of a body that is
+    read piece by piece. ``sells``: a ping or post, refused while draining.
     ``faults`` are the statuses it may answer besides those of its form.
     """
 
@@ -89,6 +96,7 @@ class Route(Struct, frozen=True, kw_only=True):
     listed: bool = False
     sells: bool = False
     keyed: bool = False
+    streamed: tuple[str, ...] = ()
     faults: tuple[int, ...] = ()
 
     @property
@@ -105,6 +113,9 @@ def _row(
         method=method, path=path, roles=roles, handler=handler, summary=summary, tag=tag, **facts
     )
 
+
+LINES: Final = ("text/csv", "text/plain")
+"""A file of lines."""
 
 _PING_ANSWER: Final = OfferAnswer | NoOfferAnswer | RefusedAnswer
 _RECEIPT: Final = SellerReceipt | WholeReceipt
@@ -150,6 +161,19 @@ ROUTES: Final[tuple[Route, ...]] = (
          listed=True),
     _row("POST", "/v1/crm-resets/{reset_id}/approval", OPERATOR, accounts.approve_reset,
          "standing", answer=ResetAnswer, faults=(404,)),
+    _row("GET", "/v1/companies/{company_id}/suppressions", COMPANY | OPERATOR,
+         suppressions.get_suppressions, "suppressions", answer=SuppressionAnswer, faults=(404,)),
+    _row("POST", "/v1/companies/{company_id}/suppressions", COMPANY | OPERATOR,
+         suppressions.add_suppressions, "suppressions", streamed=LINES, answer=UploadAnswer,
+         faults=(404, 409, 422)),
+    _row("PUT", "/v1/companies/{company_id}/suppressions", COMPANY | OPERATOR,
+         suppressions.replace_suppressions, "suppressions", streamed=LINES, answer=UploadAnswer,
+         faults=(404, 409, 422)),
+    _row("DELETE", "/v1/companies/{company_id}/suppressions", COMPANY | OPERATOR,
+         suppressions.drop_suppressions, "suppressions", answer=DroppedAnswer, faults=(404,)),
+    _row("POST", "/v1/companies/{company_id}/suppressions/removals", COMPANY | OPERATOR,
+         suppressions.remove_suppressions, "suppressions", streamed=LINES, answer=RemovalAnswer,
+         faults=(404, 409, 422)),
     _row("GET", "/v1/sellers", OPERATOR, accounts.list_sellers, "accounts", answer=SellerList,
          listed=True),
     _row("POST", "/v1/sellers", OPERATOR, accounts.create_seller, "accounts", body=SellerBody,
