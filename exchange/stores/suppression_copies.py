@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from exchange.flow.faults import Unavailable
 from exchange.stores.postgres import QUERIES, Postgres, Record
 from exchange.stores.redis_suppressions import RedisSuppressions
 
@@ -175,12 +174,12 @@ class SuppressionCopies:
             await self._postgres.run("drop_suppression_list", number)
 
     async def _differences(self) -> list[str]:
-        try:
-            named, counts = await self._copy.lists(), await self._copy.counts()
-        except Unavailable as error:
-            return [f"the suppression lists in the fast store cannot be read: {error}"]
-        findings = []
+        named = await self._copy.lists()
         rows = await self._postgres.rows("check_suppressions")
+        if not named and not rows:
+            return []
+        counts = await self._copy.counts()
+        findings = []
         for row in rows:
             number, company_id = row["number"], row["company_id"]
             if row["keys"] != row["counted"]:

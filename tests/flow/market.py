@@ -346,11 +346,12 @@ async def open_desk(
     policy: Policy | None = None,
     clock: StillClock | None = None,
     secrets: Secrets = SECRETS,
+    settings: Settings | None = None,
 ) -> AsyncIterator[Desk]:
     """A started worker on a database."""
     clock = clock or StillClock()
     exchange = Exchange(
-        settings_for_tests(policy),
+        settings or settings_for_tests(policy),
         secrets,
         read_verticals(CONFIG / "verticals"),
         postgres_url=postgres_url,
