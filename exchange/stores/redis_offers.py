@@ -85,9 +85,11 @@ class RedisOffers:
             arguments += (repeat_ms, repeat_ms and int(ping.received_at.timestamp() * 1000))
             for contact_key in ping.contact_keys:
                 keys.append(f"seen:{{{contact_key}}}")
-                keys.append(bucket_of(contact_key))
                 arguments.append(field_of(contact_key))
-                if repeat_ms:
+            for contact_key in ping.contact_keys:
+                keys.append(bucket_of(contact_key))
+            if repeat_ms:
+                for contact_key in ping.contact_keys:
                     keys.append(f"pinged:{{{contact_key}}}:{ping.seller_id}")
         asked = self._puts.ask((keys, arguments))
         self.puts += 1

@@ -24,7 +24,7 @@ AT_ONCE: Final = 500
 
 _BUCKETS: Final = 65_536
 _BUCKETS_AT_ONCE: Final = 128
-"""Buckets in one call that looks at all they hold; with a million contacts, two thousand of them."""
+"""Buckets in one call that looks at all they hold; two thousand contacts of a million."""
 
 
 def bucket_of(contact_key: str) -> str:
