@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from exchange.flow.faults import Unavailable
 from exchange.stores.postgres import QUERIES, Postgres, Record
 from exchange.stores.redis_suppressions import RedisSuppressions
 
@@ -31,8 +32,14 @@ LOOKS: Final = 10
 
 LOOK_PAUSE_S: Final = 0.3
 
+ALONE_S: Final = 120.0
+"""Longest a rebuild waits for a copy that is being made."""
+
 _LOCK: Final = 7_260_414
 """The advisory lock that lets one worker at a time make copies; any constant would do."""
+
+_TRY: Final = "select pg_try_advisory_lock($1)"
+_UNLOCK: Final = "select pg_advisory_unlock($1)"
 
 
 class SuppressionCopies:
@@ -103,14 +110,16 @@ class SuppressionCopies:
     async def _alone(self, *, wait: bool) -> AsyncIterator[bool]:
         """The lock under which copies are made, waited for or only tried."""
         async with self._postgres.connection() as connection:
-            function = "pg_advisory_lock" if wait else "pg_try_advisory_lock"
-            got = await connection.fetchval(f"select {function}($1)", _LOCK)
-            is_alone = wait or bool(got)
+            until = asyncio.get_running_loop().time() + (ALONE_S if wait else 0)
+            while not (is_alone := await connection.fetchval(_TRY, _LOCK)) and wait:
+                if asyncio.get_running_loop().time() > until:
+                    raise Unavailable("suppression lists are being copied; try again")
+                await asyncio.sleep(LOOK_PAUSE_S)
             try:
                 yield is_alone
             finally:
                 if is_alone:
-                    await connection.execute("select pg_advisory_unlock($1)", _LOCK)
+                    await connection.execute(_UNLOCK, _LOCK)
 
     async def _mend_names(self) -> None:
         """Let exactly those lists hold that hold in the books."""
