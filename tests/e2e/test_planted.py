@@ -140,7 +140,7 @@ async def test_the_company_that_bought_the_lead_has_the_contact_in_its_crm_and_i
     }
     async with Wire(running) as wire:
         leads = await wire.leads(run.buyer)
-        assert [lead["contact"] for lead in leads] == [CONTACT, CONTACT]
+        assert [lead["contact"] for lead in leads] == [CONTACT, OF_THE_SAME_NAME]
         assert await wire.leads(run.refuser) == []
 
 
