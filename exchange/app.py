@@ -58,11 +58,14 @@ from exchange.stores.postgres_returns import PostgresReturns
 from exchange.stores.postgres_reviews import PostgresReviews
 from exchange.stores.postgres_snapshots import PostgresSnapshots
 from exchange.stores.postgres_standings import PostgresFactors, PostgresStandings
+from exchange.stores.postgres_suppressions import PostgresSuppressions
 from exchange.stores.rebuild import Rebuilt, rebuild
 from exchange.stores.redis_client import quick_client, waiting_client
 from exchange.stores.redis_mirror import RedisFeed, RedisMirror
 from exchange.stores.redis_offers import RedisOffers
 from exchange.stores.redis_pipe import RedisPipe
+from exchange.stores.redis_suppressions import RedisSuppressions
+from exchange.stores.suppression_copies import SuppressionCopies
 from exchange.stores.vault import ContactVault
 
 RETIRE_S: Final = 1.0
@@ -114,14 +117,36 @@ class Exchange:
         self._redis_waiting = waiting_client(redis_url)
         self._redis_pipe = RedisPipe(redis_url)
         self.vault = ContactVault([(key.key_id, key.key) for key in secrets.contact_keys])
-        self.offers = RedisOffers(self._redis, self._redis_pipe)
+        self.offers = RedisOffers(
+            self._redis_pipe, repeat_s=settings.ping.duplicate_window_s_pinged
+        )
         self.mirror = RedisMirror(self._redis, self._redis_pipe)
         self.feed = RedisFeed(self._redis_waiting)
         self.receipts = PostgresReceipts(
             self.postgres,
             lambda error: log.error("receipts refused", error=type(error).__name__),
         )
-        self.books = PostgresBooks(self.postgres, self.vault)
+        self._windows = DuplicateWindows(
+            market_days=settings.ping.duplicate_window_days_market,
+            seller_days=settings.ping.duplicate_window_days_seller,
+            company_days=settings.ping.duplicate_window_days_company,
+            repeat_s=settings.ping.duplicate_window_s_pinged,
+        )
+        self.books = PostgresBooks(self.postgres, self.vault, self._windows)
+        copy = RedisSuppressions(self._redis_pipe)
+        self.suppressions = PostgresSuppressions(
+            self.postgres,
+            copy,
+            most=settings.suppression.max_contacts,
+            behind=lambda number, error: log.warning(
+                "suppression list not copied", list=number, error=str(error)
+            ),
+        )
+        self.suppression_copies = SuppressionCopies(
+            self.postgres,
+            copy,
+            lambda error: log.warning("loop failed", loop="suppressions", error=str(error)),
+        )
         self.snapshots = PostgresSnapshots(self.postgres)
         self.inbox = PostgresInbox(self.postgres, self.vault)
         self.announcer = Announcer(self.market, self.mirror, self._tell_unfit)
@@ -148,7 +173,7 @@ class Exchange:
             posting=self.posting,
             clock=self.clock,
             today=self.today,
-            rebuild=self.rebuild,
+            rebuild=self._rebuild_mirror,
             tidy=self._tidy,
             adjust=self.dynamics.follow,
             on_error=lambda name, error: log.warning("loop failed", loop=name, error=str(error)),
@@ -227,10 +252,7 @@ class Exchange:
             receipts=self.receipts,
             clock=self.clock,
             terms=PingTerms(
-                windows=DuplicateWindows(
-                    market_days=settings.ping.duplicate_window_days_market,
-                    seller_days=settings.ping.duplicate_window_days_seller,
-                ),
+                windows=self._windows,
                 draw_key=self._secrets.draw_key,
                 grace_s=settings.post.grace_s,
             ),
@@ -322,6 +344,8 @@ class Exchange:
         self._stack.push_async_callback(self._retire)
         await self.following.start()
         self._stack.push_async_callback(self.following.stop)
+        self.suppression_copies.start()
+        self._stack.push_async_callback(self.suppression_copies.stop)
 
     async def drain(self, drain_s: float | None = None) -> None:
         """Take no more work; let open leads finish, within the settings' drain time or this."""
@@ -411,10 +435,18 @@ class Exchange:
         """Compare the stores to the cent."""
         now = self.clock.now()
         first = window_start(self.today(now), self.settings.market)
-        return await check(self.postgres, self.snapshots, self.mirror, now=now, first_day=first)
+        checked = await check(self.postgres, self.snapshots, self.mirror, now=now, first_day=first)
+        lists = await self.suppression_copies.check()
+        return msgspec.structs.replace(checked, findings=(*checked.findings, *lists))
 
     async def rebuild(self) -> Rebuilt:
         """Write the fast store anew from the books."""
+        rebuilt = await self._rebuild_mirror()
+        suppressed = await self.suppression_copies.rebuild()
+        return msgspec.structs.replace(rebuilt, suppressed=suppressed)
+
+    async def _rebuild_mirror(self) -> Rebuilt:
+        """Write anew what the store lost by a restart; it sees to suppression lists by itself."""
         now = self.clock.now()
         first = window_start(self.today(now), self.settings.market)
         return await rebuild(

@@ -190,7 +190,8 @@ def run_rebuild(options: argparse.Namespace) -> int:
     async def write(exchange: Exchange) -> int:
         rebuilt = await exchange.rebuild()
         out.print(
-            f"wrote {rebuilt.companies} companies and {rebuilt.contacts} sold contacts, "
+            f"wrote {rebuilt.companies} companies, {rebuilt.contacts} sold contacts and "
+            f"{rebuilt.suppressed} suppressed ones, "
             f"removed {rebuilt.removed} unknown companies"
         )
         return OK

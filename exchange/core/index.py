@@ -144,6 +144,8 @@ class VerticalIndex:
         if self._demands.everyone:
             for reason, mask in self._demands.unmet(ping):
                 left = _take(left, mask, reason.code, counts)
+        for company_id in ping.suppressed_by:
+            left = _take(left, self._of_company.get(company_id, 0), _SUPPRESSED, counts)
         for company_id in ping.sold_to:
             left = _take(left, self._of_company.get(company_id, 0), _SOLD_BEFORE, counts)
         taking = self._taking_up_to(ping.max_buyers)
@@ -298,6 +300,7 @@ _INACTIVE: Final = Reason.INACTIVE.code
 _FILTER: Final = Reason.FILTER.code
 _SCHEDULE: Final = Reason.SCHEDULE.code
 _LEAD_AGE: Final = Reason.LEAD_AGE.code
+_SUPPRESSED: Final = Reason.SUPPRESSED.code
 _SOLD_BEFORE: Final = Reason.SOLD_BEFORE.code
 _SHARE_MODE: Final = Reason.SHARE_MODE.code
 _CRM_GATE: Final = Reason.CRM_GATE.code

@@ -36,6 +36,8 @@ def why_not(
         reason = demand_unmet(requires, ping.quality_score, ping.flaws, ping.consent)
         if reason is not None:
             return reason
+    if campaign.company_id in ping.suppressed_by:
+        return Reason.SUPPRESSED
     if campaign.company_id in ping.sold_to:
         return Reason.SOLD_BEFORE
     if not any(share <= ping.max_buyers for share in shares(campaign)):

@@ -161,7 +161,8 @@ class Ping(Struct, frozen=True, kw_only=True, gc=False):
     ``attributes`` is an instance of the vertical's own attributes type. ``contact_hashes`` are
     keyed hashes of the seller's digests by field, for checking the post, and ``contact_keys`` the
     same without their fields, for finding repeats; ``sold_to`` who bought a lead of this contact
-    before. ``quality_score`` (0 to 100) is what ``flaws`` leave of it.
+    before, ``suppressed_by`` who does not want one. ``quality_score`` (0 to 100) is what ``flaws``
+    leave of it.
     """
 
     ping_id: PingId
@@ -171,6 +172,7 @@ class Ping(Struct, frozen=True, kw_only=True, gc=False):
     contact_hashes: dict[str, str] = {}
     contact_keys: tuple[str, ...] = ()
     sold_to: frozenset[CompanyId] = frozenset()
+    suppressed_by: frozenset[CompanyId] = frozenset()
     captured_at: datetime
     received_at: datetime
     source: dict[str, str] = {}

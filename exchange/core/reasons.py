@@ -24,6 +24,7 @@ class Reason(IntEnum):
     DUPLICATE = 107
     BLOCKED = 108
     CLOCK_OFF = 109
+    REPEATED_PING = 110
     PLACE_MISMATCH = 115
     IMPOSSIBLE_LEAD = 116
     LOW_QUALITY = 117
@@ -83,6 +84,8 @@ class Reason(IntEnum):
     DELIVERY_UNCLEAR = 413
     PROCESSING_LIMIT = 414
     UNREADABLE_LEAD = 415
+    CONTACT_SOLD = 416
+    CONTACT_CLAIMED = 417
     PHONE_INVALID = 420
     PHONE_FICTITIOUS = 421
     PHONE_SERVICE = 422
@@ -216,6 +219,7 @@ _MESSAGES: Final = {
     Reason.DUPLICATE: "A lead with this contact was sold here recently.",
     Reason.BLOCKED: "This source is blocked.",
     Reason.CLOCK_OFF: "The capture time is in the future or implausibly far back.",
+    Reason.REPEATED_PING: "This seller pinged this contact moments ago.",
     Reason.PLACE_MISMATCH: "ZIP code, state, timezone and county do not belong together.",
     Reason.IMPOSSIBLE_LEAD: "What the lead says contradicts itself.",
     Reason.LOW_QUALITY: "The lead's quality score is below what the exchange takes.",
@@ -272,6 +276,8 @@ _MESSAGES: Final = {
     Reason.DELIVERY_UNCLEAR: "A company may have received the lead but never answered.",
     Reason.PROCESSING_LIMIT: "The exchange's own processing limit passed.",
     Reason.UNREADABLE_LEAD: "The stored lead could not be read back.",
+    Reason.CONTACT_SOLD: "Another lead with this contact was sold here recently.",
+    Reason.CONTACT_CLAIMED: "Another lead with this contact is being sold right now.",
     Reason.PHONE_INVALID: "The phone number is not one that is given out.",
     Reason.PHONE_FICTITIOUS: "The phone number is one of those kept for fiction.",
     Reason.PHONE_SERVICE: "The phone number is toll-free, premium or of no place.",

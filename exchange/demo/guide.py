@@ -6,13 +6,14 @@ from typing import Final
 
 from exchange.demo.model import DemoMarket
 
-# A lead the first company pays best for. No contact hashes, so that it can be pasted again.
+# A lead the first company pays best for. No contact hashes, and another contact with every ping, so
+# that it can be pasted again.
 _PING: Final = (
     '{"vertical":"solar","attributes":{"zip":"94107","state":"CA","credit_score":710,'
     '"owns_home":true,"monthly_bill":150},"min_price":12.00}'
 )
 _CONTACT: Final = (
-    '{"first_name":"Ada","last_name":"Lovelace","phone":"+14155550123","email":"ada@example.com"}'
+    """{"first_name":"Ada","last_name":"Lovelace","email":"ada.'"$PING_ID"'@example.com"}"""
 )
 _REJECTION: Final = '{"text":"The number is disconnected"}'
 

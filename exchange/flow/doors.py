@@ -13,6 +13,7 @@ from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejecte
 from exchange.flow.registry import Inbox, Registry
 from exchange.flow.returning import ReturnDoors
 from exchange.flow.standings import Standings
+from exchange.flow.suppressions import SuppressionLists
 
 T = TypeVar("T")
 
@@ -48,6 +49,11 @@ class Doors(Protocol):
     @property
     def standings(self) -> Standings:
         """Standings explained, their past, and what other ones would have come to."""
+        ...
+
+    @property
+    def suppressions(self) -> SuppressionLists:
+        """The contacts companies do not want."""
         ...
 
     @property

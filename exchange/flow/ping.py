@@ -25,7 +25,7 @@ from exchange.core.quality.grading import Grading
 from exchange.core.race import race
 from exchange.core.reasons import Reason
 from exchange.core.remote import Hearing
-from exchange.core.screen import DuplicateWindows, SeenContact, screen
+from exchange.core.screen import DuplicateWindows, SeenContact, bought_before, screen
 from exchange.core.verticals import Vertical
 from exchange.flow.asking import Asking
 from exchange.flow.ports import Clock, Offers, Receipt, Receipts
@@ -100,7 +100,7 @@ class Pinging:
     """Answers pings. Without ``asking`` campaigns with bidders of their own never bid.
 
     The contact is taken to be new, and the store is asked once, while it keeps the offer. Only
-    where it was sold before is what is known of it fetched, and the auction held again.
+    where something is known of it is the auction held again, without who is not to have it.
     Without ``grading`` no lead has a flaw.
     """
 
@@ -137,9 +137,8 @@ class Pinging:
             opened, heard = await self.ask(opened)
         decided = self.decide(opened, heard)
         asked = self.keep(decided)
-        if asked is None or await asked:
-            return self.close(decided)
-        return await self.decide_again(decided)
+        known = None if asked is None else await asked
+        return self.close(decided) if known is None else await self.decide_again(decided, known)
 
     async def ask(self, opened: Opened) -> tuple[Opened, Hearing]:
         """Ask companies' own bidders; gives what they said, and who may bid by now."""
@@ -185,13 +184,16 @@ class Pinging:
         opened.lap.note("rank")
         return Decided(ping, attributes, now, heard, decision, offer, body, ttl_s, opened.lap)
 
-    def keep(self, decided: Decided) -> asyncio.Future[bool] | None:
-        """Keep the offer unless its contact was sold before; None where there is nothing to ask."""
+    def keep(self, decided: Decided) -> asyncio.Future[SeenContact | None] | None:
+        """Keep the offer unless its contact is known; None where there is nothing to ask.
+
+        The future gives what is known of the contact, None where that is nothing.
+        """
         ping = decided.ping
         if decided.offer is None and not ping.contact_keys:
             return None
         decided.lap.begin()
-        return self._offers.put_unseen(ping.ping_id, ping.contact_keys, decided.body, decided.ttl_s)
+        return self._offers.put_unseen(ping, decided.body, decided.ttl_s)
 
     def close(self, decided: Decided) -> Receipt:
         """The offer is kept: its receipt."""
@@ -211,14 +213,17 @@ class Pinging:
         self._receipts.keep(receipt, decided.body)
         return receipt
 
-    async def decide_again(self, decided: Decided) -> Receipt:
-        """The contact was sold before: the auction once more, with what is known of it."""
+    async def decide_again(self, decided: Decided, seen: SeenContact) -> Receipt:
+        """Something is known of the contact: the auction once more, without who may not have it."""
         ping, now = decided.ping, decided.now
-        seen = await self._offers.look(ping.contact_keys, ping.seller_id)
         refused = self._screen(ping, seen, now)
         if refused is not None:
             return self._refuse(ping, decided.attributes, now, refused)
-        ping = msgspec.structs.replace(ping, sold_to=seen.sold_to)
+        ping = msgspec.structs.replace(
+            ping,
+            sold_to=bought_before(ping, seen, self._terms.windows, now),
+            suppressed_by=seen.suppressed_by,
+        )
         gated = self._market.indexes[ping.vertical].gate(ping, now)
         opened = Opened(ping, decided.attributes, now, gated, decided.lap)
         again = self.decide(opened, decided.heard)

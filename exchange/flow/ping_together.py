@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from exchange.core.auction import NOTHING_HEARD
 from exchange.core.model import Ping
 from exchange.core.remote import Hearing
+from exchange.core.screen import SeenContact
 from exchange.flow.faults import Unavailable
 from exchange.flow.ping import Decided, Opened, Pinging
 from exchange.flow.ports import Receipt
@@ -42,7 +43,7 @@ class PingingTogether(Generic[T]):
         self._pinging = pinging
         self._told = told
         self._ready: list[tuple[T, Opened, Hearing]] = []
-        self._answered: list[tuple[T, Decided, asyncio.Future[bool]]] = []
+        self._answered: list[tuple[T, Decided, asyncio.Future[SeenContact | None]]] = []
         self._done: list[tuple[T, Receipt | Exception]] = []
         self._scheduled = False
         self._tasks: set[asyncio.Task[object]] = set()
@@ -95,7 +96,7 @@ class PingingTogether(Generic[T]):
         self._ready.append((token, opened, heard))
         self._schedule()
 
-    def _kept(self, token: T, decided: Decided, asked: asyncio.Future[bool]) -> None:
+    def _kept(self, token: T, decided: Decided, asked: asyncio.Future[SeenContact | None]) -> None:
         """The fast store has answered; others of its call are told of in this turn too."""
         self._answered.append((token, decided, asked))
         self._schedule()
@@ -118,10 +119,11 @@ class PingingTogether(Generic[T]):
         pinging = self._pinging
         for token, decided, asked in answered:
             try:
-                if asked.result():
+                known = asked.result()
+                if known is None:
                     self._done.append((token, pinging.close(decided)))
                 else:
-                    self._run(pinging.decide_again(decided), partial(self._decided, token))
+                    self._run(pinging.decide_again(decided, known), partial(self._decided, token))
             except (Exception, asyncio.CancelledError) as error:
                 self._done.append((token, _fault_of(error)))
         done, self._done = self._done, []
@@ -129,7 +131,7 @@ class PingingTogether(Generic[T]):
             self._told(done)
 
     def _decided(self, token: T, task: asyncio.Task[Receipt]) -> None:
-        """A ping whose contact was sold before is decided for good."""
+        """A ping whose contact was known is decided for good."""
         self._tasks.discard(task)
         try:
             self._end(token, task.result())

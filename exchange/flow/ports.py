@@ -25,6 +25,7 @@ from exchange.core.model import (
     DeliveryTarget,
     LeadId,
     Offer,
+    Ping,
     PingId,
     SellerId,
 )
@@ -177,9 +178,11 @@ class Claimed(Struct, frozen=True, kw_only=True):
     """What became of a claim: what stood already, or whether the lead is sold with it.
 
     ``change`` is of the company that bought it, and of all the company's leads sold with this one.
+    ``refusal`` is the answer to a lead whose contact may not be sold again: it is finished.
     """
 
     standing: LeadStatus | None = None
+    refusal: PostResult | None = None
     is_sold: bool = False
     change: CompanyChange | None = None
 
@@ -296,22 +299,17 @@ class Offers(Protocol):
         """Keep an offer, given as JSON, for at least ``ttl_s`` seconds."""
         ...
 
-    def put_unseen(
-        self, ping_id: PingId, contact_keys: Sequence[str], body: bytes, ttl_s: int
-    ) -> asyncio.Future[bool]:
-        """Keep an offer, unless its contact was ever sold; False if it was.
+    def put_unseen(self, ping: Ping, body: bytes, ttl_s: int) -> asyncio.Future[SeenContact | None]:
+        """Keep an offer, unless anything is known of its contact; that, if it is.
 
-        Looking and keeping are one step. ``body`` is the offer as JSON, empty where there is none.
-        Raises Unavailable when too many wait already.
+        Looking and keeping are one step, and so is noting that the seller pinged this contact.
+        ``body`` is the offer as JSON, empty where there is none. Raises Unavailable when too many
+        wait already.
         """
         ...
 
     async def get(self, ping_id: PingId) -> Offer | None:
         """The offer of a ping, expired or not, if it is still held."""
-        ...
-
-    async def look(self, keys: Sequence[str], seller_id: SellerId) -> SeenContact:
-        """When contacts under these keyed hashes were sold, and to whom."""
         ...
 
     async def saw(
@@ -389,7 +387,8 @@ class Books(Protocol):
         """Write a lead down, or tell what the books already say of its ping or key.
 
         An outright sale is made with it where there surely is room; where it is not, the lead is
-        claimed only, and whether there is room is for `reserve` to say.
+        claimed only, and whether there is room is for `reserve` to say. A lead whose contact was
+        sold within the duplicate windows, or is in another open lead, is refused for good.
         """
         ...
 
@@ -401,7 +400,7 @@ class Books(Protocol):
         """Hold caps, budget and balance for a delivery, and write it down before it is made.
 
         The word is ``reserved``, ``lost`` (another worker owns the lead now), or the code of the
-        reason there is no room (inactive, cap, budget, balance).
+        reason there is none for it (suppressed, sold_before, inactive, cap, budget, balance).
         """
         ...
 

@@ -223,6 +223,8 @@ class Posting:
         )
         if claimed.standing is not None:
             return claimed.standing
+        if claimed.refusal is not None:
+            return claimed.refusal
         if outright is None or not claimed.is_sold:
             return await self._selling.sell(lead)
         await self._selling.sold(lead, outright, claimed.change)

@@ -280,6 +280,8 @@ _NO_ROOM: Final = {
     "balance": Reason.BALANCE,
     "cap": Reason.CAP,
     "budget": Reason.BUDGET,
+    "suppressed": Reason.SUPPRESSED,
+    "sold_before": Reason.SOLD_BEFORE,
 }
 
 

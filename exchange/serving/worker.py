@@ -116,6 +116,7 @@ def web_limits(settings: Settings, secrets: Secrets, desk: DialectDesk | None = 
     return WebLimits(
         hash_key=secrets.hash_key,
         max_body_bytes=settings.http.max_body_bytes,
+        max_upload_bytes=settings.suppression.max_upload_bytes,
         default_timeout_ms=settings.ping.default_timeout_ms,
         max_timeout_ms=settings.ping.max_timeout_ms,
         max_buyers=settings.ping.max_buyers,

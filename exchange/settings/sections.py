@@ -117,6 +117,12 @@ class PingSettings(Struct, frozen=True, kw_only=True):
     duplicate_window_days_seller: Annotated[
         int, _whole(0, 365, "Days a contact is a duplicate of the same seller's; 0 is off")
     ] = 30
+    duplicate_window_days_company: Annotated[
+        int, _whole(0, 366, "Days a company is not sold a contact it bought; 0 is off")
+    ] = 366
+    duplicate_window_s_pinged: Annotated[
+        int, _whole(0, 86_400, "Seconds a contact pinged again by its seller is refused; 0 is off")
+    ] = 0
     max_inflight: Annotated[int, _whole(1, 100_000, "Pings a worker takes at once")] = 500
     max_asking: Annotated[
         int, _whole(1, 100_000, "Pings of a worker that may wait for companies' bidders at once")
@@ -149,6 +155,17 @@ class QualitySettings(Struct, frozen=True, kw_only=True):
         tuple[str, ...] | None,
         _read_as("domains_file", "A file of more domains of throw-away mail, one a line"),
     ] = None
+
+
+class SuppressionSettings(Struct, frozen=True, kw_only=True):
+    """How long companies' lists of contacts they do not want may be."""
+
+    max_upload_bytes: Annotated[
+        int, _whole(1_024, 2**34, "The largest upload of a suppression list")
+    ] = 268_435_456
+    max_contacts: Annotated[
+        int, _whole(1, 1_000_000_000, "Contacts on a company's suppression list")
+    ] = 10_000_000
 
 
 class PostSettings(Struct, frozen=True, kw_only=True):
@@ -360,6 +377,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     http: HttpSettings = HttpSettings()
     ping: PingSettings = PingSettings()
     quality: QualitySettings = QualitySettings()
+    suppression: SuppressionSettings = SuppressionSettings()
     post: PostSettings = PostSettings()
     returns: ReturnSettings = ReturnSettings()
     delivery: DeliverySettings = DeliverySettings()

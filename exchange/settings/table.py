@@ -26,6 +26,7 @@ from exchange.settings.sections import (
     QualitySettings,
     ReturnSettings,
     StoreSettings,
+    SuppressionSettings,
 )
 
 
@@ -54,6 +55,7 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "http": HttpSettings,
     "ping": PingSettings,
     "quality": QualitySettings,
+    "suppression": SuppressionSettings,
     "post": PostSettings,
     "returns": ReturnSettings,
     "delivery": DeliverySettings,

@@ -15,6 +15,7 @@ from exchange.core.changes import CompanyChange
 from exchange.core.lifecycle import State, combine
 from exchange.core.model import LeadId, PingId, SellerId
 from exchange.core.reasons import Reason
+from exchange.core.screen import DuplicateWindows
 from exchange.flow.faults import LostLead
 from exchange.flow.ports import (
     Claim,
@@ -36,13 +37,13 @@ from exchange.stores.vault import VaultError
 
 
 class PostgresBooks:
-    """Leads, legs and deliveries in PostgreSQL."""
+    """Leads, legs and deliveries in PostgreSQL; ``windows`` say when a contact is a duplicate."""
 
-    def __init__(self, postgres: Postgres, vault: Vault) -> None:
+    def __init__(self, postgres: Postgres, vault: Vault, windows: DuplicateWindows) -> None:
         self._postgres = postgres
         self._vault = vault
-        self._claims = Claims(postgres)
-        self._deliveries = Deliveries(postgres)
+        self._claims = Claims(postgres, windows)
+        self._deliveries = Deliveries(postgres, windows)
 
     async def claim(self, claim: Claim) -> Claimed:
         """Write a lead and its legs down, with its sale where that is certain."""

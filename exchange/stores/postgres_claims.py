@@ -1,17 +1,21 @@
 """Leads written down, and sold at once where that is certain: many posts in one transaction.
 
-Source: rules §2. Prices, states and answers are decided by the caller.
+Source: rules §2, §3.1. Prices, states and answers are decided by the caller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
 
 from exchange.core.model import LeadId
+from exchange.core.reasons import Reason
+from exchange.core.screen import DuplicateWindows
 from exchange.flow.ports import Claim, Claimed, LeadStatus, Outright, PostResult
 from exchange.stores.postgres import Postgres, Record
 from exchange.stores.postgres_room import CapColumns, caps_of, read_changes
@@ -28,10 +32,15 @@ _CLAIMED: Final = Claimed()
 
 
 class Claims:
-    """Claims leads of one worker, those of a moment together."""
+    """Claims leads of one worker, those of a moment together.
 
-    def __init__(self, postgres: Postgres) -> None:
+    Those of one contact go one after the other: in one transaction neither would see the other.
+    """
+
+    def __init__(self, postgres: Postgres, windows: DuplicateWindows) -> None:
         self._postgres = postgres
+        self._windows = (windows.market_days, windows.seller_days, windows.company_days)
+        self._under_way: dict[str, asyncio.Future[None]] = {}
         self._claims: Together[Claim, Claimed | None] = Together(self._claim)
         self._lookups: Together[Post, LeadStatus | None] = Together(self._look_up)
 
@@ -40,13 +49,29 @@ class Claims:
 
         Gives what stands already where the ping or the idempotency key was claimed before.
         """
-        claimed = await self._claims.ask(claim)
+        async with self._alone(claim.request.contact_keys):
+            claimed = await self._claims.ask(claim)
         if claimed is not None:
             return claimed
         standing = await self.claimed(_post_of(claim))
         if standing is None:
             raise RuntimeError("a lead was claimed and then not found")
         return Claimed(standing=standing)
+
+    @asynccontextmanager
+    async def _alone(self, contact_keys: Sequence[str]) -> AsyncIterator[None]:
+        """While no other claim of this worker with any of these keys is under way."""
+        under_way = self._under_way
+        while under_way and (before := next(filter(None, map(under_way.get, contact_keys)), None)):
+            await before
+        ended = asyncio.get_running_loop().create_future()
+        under_way.update(dict.fromkeys(contact_keys, ended))
+        try:
+            yield
+        finally:
+            for key in contact_keys:
+                del under_way[key]
+            ended.set_result(None)
 
     async def claimed(self, post: Post) -> LeadStatus | None:
         """The lead a ping or an idempotency key was already posted as, if any."""
@@ -69,7 +94,13 @@ class Claims:
     async def _write(self, claims: Sequence[Claim]) -> list[Claimed | None]:
         sales = [(n, c.outright) for n, c in enumerate(claims, 1) if c.outright is not None]
         row = await self._postgres.row(
-            "claim_leads", claims[0].owner, *_leads(claims), *_legs(claims), *_sales(sales)
+            "claim_leads",
+            claims[0].owner,
+            *_leads(claims),
+            *_refusals(claims),
+            *_legs(claims),
+            *_sales(sales),
+            *self._windows,
         )
         if row is None:
             raise RuntimeError("claim_leads gave no row")
@@ -77,6 +108,9 @@ class Claims:
         answers: list[Claimed | None] = [None] * len(claims)
         for n in row["claimed"] or ():
             answers[n - 1] = _CLAIMED
+        for n, is_open in zip(row["refused"] or (), row["while_open"] or (), strict=True):
+            reason = Reason.CONTACT_CLAIMED if is_open else Reason.CONTACT_SOLD
+            answers[n - 1] = Claimed(refusal=_refusal(claims[n - 1], reason))
         for place in row["sold"] or ():
             n, sale = sales[place - 1]
             change = changes[sale.assignment.ranked.company_id]
@@ -128,6 +162,20 @@ def _leads(claims: Sequence[Claim]) -> list[list[Any]]:
         [request.received_at for request in requests],
         [claim.deadline_at for claim in claims],
     ]
+
+
+def _refusals(claims: Sequence[Claim]) -> list[list[bytes]]:
+    """The columns of the answers where the contact was sold, and where it is being sold."""
+    return [
+        [encode_answer(_refusal(claim, reason)) for claim in claims]
+        for reason in (Reason.CONTACT_SOLD, Reason.CONTACT_CLAIMED)
+    ]
+
+
+def _refusal(claim: Claim, reason: Reason) -> PostResult:
+    return PostResult(
+        ping_id=claim.request.ping_id, lead_id=claim.lead_id, status="refused", reason=reason
+    )
 
 
 def _legs(claims: Sequence[Claim]) -> list[list[int]]:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from exchange.core.changes import CompanyChange
 from exchange.core.lifecycle import PRECEDENCE, State
 from exchange.core.model import LeadId
+from exchange.core.screen import DuplicateWindows
 from exchange.flow.ports import PostResult, Reservation, Settlement
 from exchange.stores.postgres import Postgres
 from exchange.stores.postgres_claims import encode_answer
@@ -40,8 +41,9 @@ class Finish(Struct, frozen=True, kw_only=True):
 class Deliveries:
     """Reserves, settles and finishes for one worker."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres, windows: DuplicateWindows) -> None:
         self._postgres = postgres
+        self._company_days = windows.company_days
         self._reservations: Together[Reservation, Reserved] = Together(self._reserve)
         self._settlements: Together[Settlement, Settled] = Together(self._settle)
         self._finishes: Together[Finish, bool] = Together(self._finish)
@@ -81,6 +83,7 @@ class Deliveries:
             caps.ends,
             caps.leads,
             caps.spend,
+            self._company_days,
         )
         if row is None:
             raise RuntimeError("reserve_deliveries gave no row")

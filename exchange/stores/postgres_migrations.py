@@ -11,6 +11,9 @@ from exchange.stores.postgres import Postgres
 _LOCK: Final = 7_260_411
 """The advisory lock that keeps two migrations from running at once; any constant would do."""
 
+MIGRATION_S: Final = 3_600.0
+"""Longest a migration may take: an index over many millions of leads takes minutes."""
+
 _TABLE: Final = """
 create table if not exists migration (
     number integer primary key,
@@ -72,7 +75,7 @@ async def migrate(postgres: Postgres) -> list[str]:
                     f"migration {migration.number} was changed after it was applied"
                 )
         for migration in sorted(wanted.values()):
-            await connection.execute(migration.statements)
+            await connection.execute(migration.statements, timeout=MIGRATION_S)
             await connection.execute(
                 "insert into migration (number, name, checksum) values ($1, $2, $3)",
                 migration.number,

@@ -2,9 +2,9 @@
 -- in migrations/. Arguments are numbered in the order the caller gives them.
 
 -- name: claim_leads
-select claimed, sold, changes from claim_leads(
+select claimed, sold, changes, refused, while_open from claim_leads(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)
+    $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39)
 
 -- name: leads_of_posts
 select post.nth, l.id, l.ping_id, l.seller_id, l.body_hash, l.owner, l.answer
@@ -20,8 +20,8 @@ lateral (
 select id, ping_id, seller_id, body_hash, owner, answer from lead where id = $1
 
 -- name: reserve_deliveries
-select outcomes, changes from reserve_deliveries(
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+select outcomes, changes from reserve_unbarred(
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 
 -- name: settle_deliveries
 select settled, companies, changes
@@ -370,6 +370,76 @@ select l.contact_keys, l.seller_id, array_agg(s.company_id) as companies, max(s.
 from lead l join sale s on s.lead_id = l.id
 where s.sold_at > $1 and cardinality(l.contact_keys) > 0
 group by l.id
+
+-- name: lock_suppression_list
+select company_id, state, contacts, keys, version from suppression_list where number = $1 for update
+
+-- name: company_exists
+select exists (select 1 from company where id = $1)
+
+-- name: suppression_list_of
+select number, contacts, changed_at from suppression_list where company_id = $1 and state = 'current'
+
+-- name: add_suppression_list
+insert into suppression_list (company_id, state, changed_at) values ($1, $2, $3)
+on conflict do nothing returning number
+
+-- name: put_suppressions
+insert into suppression (list, key) select $1, key from unnest($2::bytea[]) as key order by key
+on conflict do nothing returning key
+
+-- name: take_suppressions
+delete from suppression where list = $1 and key = any($2::bytea[]) returning key
+
+-- name: move_suppression_list
+update suppression_list set contacts = contacts + $2, keys = keys + $3, version = version + 1,
+    changed_at = $4, touched_at = clock_timestamp()
+where number = $1
+
+-- name: touch_suppression_list
+update suppression_list set touched_at = clock_timestamp() where number = $1
+
+-- name: end_suppression_list
+update suppression_list set state = 'gone', touched_at = clock_timestamp()
+where company_id = $1 and state = 'current' returning number, contacts
+
+-- name: set_suppression_list_current
+update suppression_list set state = 'current', changed_at = $2, touched_at = clock_timestamp()
+where number = $1 and state = 'loading' returning contacts
+
+-- name: give_up_suppression_list
+update suppression_list set state = 'gone' where number = $1 and state = 'loading'
+
+-- name: current_suppression_lists
+select number, company_id, keys, version from suppression_list where state = 'current'
+order by number
+
+-- name: past_suppression_lists
+select number from suppression_list
+where state = 'gone'
+   or (state = 'loading' and touched_at < clock_timestamp() - make_interval(secs => $1))
+order by touched_at limit 10
+
+-- name: suppressions_after
+select key from suppression where list = $1 and key > $2 order by key limit $3
+
+-- name: drop_suppressions
+with doomed as (
+    select list, key from suppression where list = $1 limit $2
+), dropped as (
+    delete from suppression s using doomed where s.list = doomed.list and s.key = doomed.key
+    returning 1
+)
+select count(*) from dropped
+
+-- name: drop_suppression_list
+delete from suppression_list where number = $1 and state <> 'current'
+
+-- name: check_suppressions
+select l.number, l.company_id, l.keys, count(s.key) as counted
+from suppression_list l left join suppression s on s.list = l.number
+where l.state = 'current'
+group by l.number order by l.number
 
 -- name: drop_old_usage
 delete from usage where ends_at < $1

@@ -20,11 +20,12 @@ _LOCK: Final = 7_260_412
 
 
 class Rebuilt(Struct, frozen=True, kw_only=True):
-    """What a rebuild wrote."""
+    """What a rebuild wrote; ``suppressed`` are the keyed hashes of suppression lists."""
 
     companies: int
     contacts: int
     removed: int
+    suppressed: int = 0
 
 
 async def rebuild(

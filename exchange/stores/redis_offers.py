@@ -1,7 +1,8 @@
 """Open offers and seen contacts in the fast store. Implements `flow.ports.Offers`.
 
-Keys: ``offer:{ping}``, and ``seen:{hash}`` with the last sale market-wide (``m``), by seller
-(``s:id``) and to company (``c:id``), in epoch milliseconds.
+Keys: ``offer:{ping}``; ``seen:{hash}`` with the last sale market-wide (``m``), by seller
+(``s:id``) and to company (``c:id``), in epoch milliseconds; ``pinged:{hash}:seller`` with the last
+ping, where repeats are refused. Suppressed contacts are those of `redis_suppressions`.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from datetime import UTC, datetime
 from time import perf_counter_ns
 from typing import Final, cast
 
-from redis.asyncio import Redis
-
-from exchange.core.model import CompanyId, Offer, PingId, SellerId
+from exchange.core.model import CompanyId, Offer, Ping, PingId, SellerId
 from exchange.core.screen import SeenContact
 from exchange.stores.batching import Batch
 from exchange.stores.offer_bodies import read_offer
-from exchange.stores.redis_client import away_as_unavailable
 from exchange.stores.redis_pipe import PipeScript, RedisPipe
+from exchange.stores.redis_suppressions import LISTS, bucket_of, field_of
 
-Put = tuple[list[str], list[int | bytes]]
+Known = int | tuple[int, Sequence[bytes], Sequence[bytes]]
+"""What offer.lua gives for a ping: 0, or whether it is a repeat, its sales, who suppresses it."""
+
+Put = tuple[list[str], list[int | bytes], SellerId]
 Sale = tuple[list[str], list[int | str]]
 
 MOST_AT_ONCE: Final = 64
@@ -45,11 +47,14 @@ def seen_key(contact_key: str) -> str:
 
 
 class RedisOffers:
-    """Offers by ping, contacts by keyed hash."""
+    """Offers by ping, contacts by keyed hash.
 
-    def __init__(self, redis: Redis, pipe: RedisPipe) -> None:
-        self._redis = redis
+    A seller's second ping of a contact within ``repeat_s`` seconds is a repeat; 0 is never.
+    """
+
+    def __init__(self, pipe: RedisPipe, *, repeat_s: int = 0) -> None:
         self._pipe = pipe
+        self._repeat_ms = repeat_s * 1000
         self._script = PipeScript(pipe, "offer.lua")
         self._puts = Batch(self._put_many, most=MOST_AT_ONCE, waiting=MOST_WAITING)
         self.puts = 0
@@ -65,17 +70,26 @@ class RedisOffers:
 
     async def put(self, ping_id: PingId, body: bytes, ttl_s: int) -> None:
         """Keep an offer for ``ttl_s`` seconds, whatever was seen of its contact."""
-        await self._puts.ask(([offer_key(ping_id)], [0, ttl_s * 1000, body]))
+        await self._puts.ask(([offer_key(ping_id)], [0, ttl_s * 1000, body], SellerId("")))
 
-    def put_unseen(
-        self, ping_id: PingId, contact_keys: Sequence[str], body: bytes, ttl_s: int
-    ) -> asyncio.Future[bool]:
-        """Keep an offer, if there is one, unless its contact was ever sold; False if it was."""
+    def put_unseen(self, ping: Ping, body: bytes, ttl_s: int) -> asyncio.Future[SeenContact | None]:
+        """Keep an offer, if there is one, unless something is known of its contact; that, if so."""
         started = perf_counter_ns()
-        keys = [f"offer:{{{ping_id}}}"]
-        for contact_key in contact_keys:
-            keys.append(f"seen:{{{contact_key}}}")
-        asked = self._puts.ask((keys, [len(contact_keys), ttl_s * 1000, body]))
+        contact_keys = ping.contact_keys
+        keys = [f"offer:{{{ping.ping_id}}}"]
+        arguments: list[int | bytes] = [len(contact_keys), ttl_s * 1000, body]
+        if contact_keys:
+            repeat_ms = 0 if ping.test else self._repeat_ms
+            arguments += (repeat_ms, repeat_ms and int(ping.received_at.timestamp() * 1000))
+            for contact_key in contact_keys:
+                keys.append(f"seen:{{{contact_key}}}")
+                arguments.append(field_of(contact_key))
+            for contact_key in contact_keys:
+                keys.append(bucket_of(contact_key))
+            if repeat_ms:
+                for contact_key in contact_keys:
+                    keys.append(f"pinged:{{{contact_key}}}:{ping.seller_id}")
+        asked = self._puts.ask((keys, arguments, ping.seller_id))
         self.puts += 1
         self._put_ns += perf_counter_ns() - started
         return asked
@@ -85,38 +99,20 @@ class RedisOffers:
         held = await self._gets.ask(offer_key(ping_id))
         return None if held is None else read_offer(held)
 
-    async def _put_many(self, asks: Sequence[Put]) -> Sequence[bool]:
-        keys = [key for keys, _ in asks for key in keys]
-        arguments = [argument for _, given in asks for argument in given]
-        seen = await self._script.run(keys, arguments)
-        return [not found for found in seen]
+    async def _put_many(self, asks: Sequence[Put]) -> Sequence[SeenContact | None]:
+        keys = [LISTS]
+        arguments: list[int | bytes] = []
+        for of_ping, given, _ in asks:
+            keys += of_ping
+            arguments += given
+        known = cast(Sequence[Known], await self._script.run(keys, arguments))
+        return [
+            None if isinstance(one, int) else _read_known(one, seller_id)
+            for one, (_, _, seller_id) in zip(known, asks, strict=True)
+        ]
 
     async def _get_many(self, keys: Sequence[str]) -> Sequence[bytes | None]:
         return cast(Sequence[bytes | None], await self._pipe.call("MGET", *keys))
-
-    async def look(self, keys: Sequence[str], seller_id: SellerId) -> SeenContact:
-        """When contacts under these keyed hashes were last sold, and to whom."""
-        if not keys:
-            return SeenContact()
-        with away_as_unavailable():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for key in keys:
-                    pipe.hgetall(seen_key(key))
-                found = await pipe.execute()
-        market = seller = 0
-        companies: set[CompanyId] = set()
-        for fields in found:
-            for raw_name, raw_at in fields.items():
-                name, at = raw_name.decode(), int(raw_at)
-                if name == "m":
-                    market = max(market, at)
-                elif name == f"s:{seller_id}":
-                    seller = max(seller, at)
-                elif name.startswith("c:"):
-                    companies.add(CompanyId(name[2:]))
-        return SeenContact(
-            market_sold_at=_time(market), seller_sold_at=_time(seller), sold_to=frozenset(companies)
-        )
 
     async def saw(
         self, keys: Sequence[str], seller_id: SellerId, companies: Sequence[CompanyId], at: datetime
@@ -135,5 +131,28 @@ class RedisOffers:
         return [seen] * len(asks)
 
 
-def _time(at_ms: int) -> datetime | None:
-    return datetime.fromtimestamp(at_ms / 1000, UTC) if at_ms else None
+def _read_known(known: tuple[int, Sequence[bytes], Sequence[bytes]], seller_id: str) -> SeenContact:
+    """What the store knows of a contact, read for a seller."""
+    is_repeat, sales, suppressed_by = known
+    market = seller = 0
+    companies: dict[CompanyId, int] = {}
+    for raw_name, raw_at in zip(sales[::2], sales[1::2], strict=True):
+        name, at = raw_name.decode(), int(raw_at)
+        if name == "m":
+            market = max(market, at)
+        elif name == f"s:{seller_id}":
+            seller = max(seller, at)
+        elif name.startswith("c:"):
+            company_id = CompanyId(name[2:])
+            companies[company_id] = max(companies.get(company_id, 0), at)
+    return SeenContact(
+        market_sold_at=_time(market) if market else None,
+        seller_sold_at=_time(seller) if seller else None,
+        sold_to={company_id: _time(at) for company_id, at in companies.items()},
+        suppressed_by=frozenset(CompanyId(name.decode()) for name in suppressed_by),
+        is_repeat=bool(is_repeat),
+    )
+
+
+def _time(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -47,7 +47,43 @@ async def read_bytes(request: BaseRequest, max_bytes: int, timeout_s: float) -> 
     except TimeoutError:
         raise TooSlow(f"The body did not arrive within {timeout_s:g} seconds.") from None
     except (RequestPayloadError, ClientPayloadError, ConnectionError):
-        raise Malformed("The body was cut off or is not what its headers say.") from None
+        raise Malformed(_CUT_OFF) from None
+
+
+async def read_chunks(
+    request: BaseRequest, max_bytes: int, pause_s: float, timeout_s: float
+) -> AsyncIterator[bytes]:
+    """Read a body piece by piece as it comes; what is not asked for yet stays with its sender.
+
+    Raises TooLarge, Malformed for a broken transfer, and TooSlow where nothing comes for
+    ``pause_s`` seconds, or the whole takes longer than ``timeout_s``.
+    """
+    declared = request.content_length
+    if declared is not None and declared > max_bytes:
+        raise _too_large(max_bytes)
+    content, read = request.content, 0
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + timeout_s
+    try:
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
+        while True:
+            async with asyncio.timeout_at(min(ends, loop.time() + pause_s)):
+                chunk = await content.readany()
+            if not chunk:
+                return
+            read += len(chunk)
+            if read > max_bytes:
+                raise _too_large(max_bytes)
+            yield chunk
+    except TimeoutError:
+        raise TooSlow("The body came too slowly.") from None
+    except (RequestPayloadError, ClientPayloadError, ConnectionError):
+        raise Malformed(_CUT_OFF) from None
+
+
+_CUT_OFF: Final = "The body was cut off or is not what its headers say."
 
 
 async def _read_rest(content: Any, max_bytes: int) -> bytes:

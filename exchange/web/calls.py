@@ -6,7 +6,7 @@ Neither knows HTTP's mechanics; reading and answering are the server's.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -53,6 +53,7 @@ class WebLimits(Struct, frozen=True, kw_only=True):
 
     hash_key: bytes
     max_body_bytes: int = 65_536
+    max_upload_bytes: int = 268_435_456
     max_json_depth: int = 32
     body_timeout_s: float = 10.0
     default_timeout_ms: int = 500
@@ -157,7 +158,7 @@ class Reply(Struct, frozen=True):
 class Call:
     """One request, its caller known and its body read but not decoded."""
 
-    __slots__ = ("body", "caller", "headers", "is_form", "params", "query", "site")
+    __slots__ = ("body", "caller", "headers", "is_form", "params", "query", "site", "stream")
 
     def __init__(
         self,
@@ -176,6 +177,7 @@ class Call:
         self.query = query
         self.body = body
         self.is_form = is_form
+        self.stream: Callable[[], AsyncIterator[bytes]] | None = None
 
     @property
     def who(self) -> Caller:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
 from typing import Final, Protocol
 
@@ -35,6 +36,9 @@ from exchange.web.routes import ROUTES, Route, Table
 from exchange.web.wire import JSON
 
 JSON_TYPE: Final = "application/json"
+UPLOAD_S: Final = 1_800.0
+"""Longest an upload may take: 256 MiB at a little over a megabit a second."""
+
 _NONE: Final[Mapping[str, str]] = {}
 _UNKNOWN: Final = "unknown"
 
@@ -78,6 +82,10 @@ class Incoming(Protocol):
 
     async def read(self, max_bytes: int, timeout_s: float) -> bytes:
         """The whole body. Raises TooLarge, TooSlow or Malformed."""
+        ...
+
+    def chunks(self, max_bytes: int, pause_s: float, timeout_s: float) -> AsyncIterator[bytes]:
+        """The body piece by piece, for a route that takes it so. Raises like `read`."""
         ...
 
 
@@ -199,6 +207,10 @@ class Dispatcher:
             known = [asked.name for asked in route.asked]
             check_names(query, (*known, *PAGE_NAMES) if route.listed else tuple(known))
         call = Call(site, caller, params, headers, query, body, form)
+        if route.streamed:
+            call.stream = partial(
+                request.chunks, site.limits.max_upload_bytes, site.limits.body_timeout_s, UPLOAD_S
+            )
         if not route.sells:
             return _respond(await route.handler(call), route.status)
         label = route.label

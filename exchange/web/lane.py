@@ -9,7 +9,7 @@ is unusual is read by the kept library, and answered the same. Source: RFC 9112.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
@@ -54,6 +54,12 @@ class _Plain:
     async def read(self, max_bytes: int, timeout_s: float) -> bytes:
         """The body, which is there and within its bounds."""
         return self._body
+
+    async def chunks(
+        self, max_bytes: int, pause_s: float, timeout_s: float
+    ) -> AsyncIterator[bytes]:
+        """The body in one piece."""
+        yield self._body
 
 
 class Lanes:

@@ -22,6 +22,7 @@ _TAGS: Final = {
     "leads": "Pings, posts, the inbox and returns.",
     "returns": "Many returns at once, reviews, disputes and reversals.",
     "campaigns": "What companies want and at what price.",
+    "suppressions": "Contacts companies do not want.",
     "standing": "Rates, verdicts and CRM resets.",
     "accounts": "Sellers, companies and deposits.",
     "exchange": "The exchange itself.",
@@ -135,6 +136,10 @@ def _operation(route: Route) -> dict[str, Any]:
         if route.bulk:
             content["text/csv"] = {"schema": {"type": "string"}}
         operation["requestBody"] = {"required": True, "content": content}
+    if route.streamed:
+        text = {"schema": {"type": "string"}}
+        content = dict.fromkeys(route.streamed, text)
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
@@ -204,6 +209,8 @@ def fault_statuses(route: Route) -> set[int]:
         statuses |= {401, 403, 503}
     if route.body is not None:
         statuses |= {400, 408, 413, 415, 422}
+    if route.streamed:
+        statuses |= {400, 408, 413, 415}
     if route.listed or route.asked:
         statuses.add(422)
     return statuses

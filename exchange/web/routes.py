@@ -11,7 +11,16 @@ from typing import Any, Final
 from msgspec import Struct
 
 from exchange.flow.ports import Role
-from exchange.web import accounts, campaigns, leads, operations, probes, returns, standings
+from exchange.web import (
+    accounts,
+    campaigns,
+    leads,
+    operations,
+    probes,
+    returns,
+    standings,
+    suppressions,
+)
 from exchange.web.calls import Call
 from exchange.web.queries import Asked
 from exchange.web.wire import (
@@ -75,6 +84,12 @@ from exchange.web.wire_standing import (
     StandingHistory,
     WhatIfAnswer,
 )
+from exchange.web.wire_suppressions import (
+    DroppedAnswer,
+    RemovalAnswer,
+    SuppressionAnswer,
+    UploadAnswer,
+)
 
 Handler = Callable[[Call], Awaitable[object]]
 
@@ -89,10 +104,11 @@ class Route(Struct, frozen=True, kw_only=True):
 
     ``answer`` is the type the document shows (a union for several shapes), ``text`` the content
     type of one that is not JSON. ``forms``: the body may be a form. ``bulk``: body and answer may
-    be CSV, and the answer is streamed. ``csv``: the answer may be had as CSV. ``listed``: takes after
-    and limit. ``asked``: what else its query takes. ``keyed``: takes an Idempotency-Key. ``sells``:
-    a ping or post, refused while draining. ``faults`` are the statuses it may answer besides those
-    of its form.
+    be CSV, and the answer is streamed. ``csv``: the answer may be had as CSV. ``streamed``: the
+    content types of a body that is read piece by piece. ``listed``: takes after and limit.
+    ``asked``: what else its query takes. ``keyed``: takes an Idempotency-Key. ``sells``: a ping or
+    post, refused while draining. ``faults`` are the statuses it may answer besides those of its
+    form.
     """
 
     method: str
@@ -112,6 +128,7 @@ class Route(Struct, frozen=True, kw_only=True):
     keyed: bool = False
     asked: tuple[Asked, ...] = ()
     csv: bool = False
+    streamed: tuple[str, ...] = ()
     faults: tuple[int, ...] = ()
 
     @property
@@ -128,6 +145,9 @@ def _row(
         method=method, path=path, roles=roles, handler=handler, summary=summary, tag=tag, **facts
     )
 
+
+LINES: Final = ("text/csv", "text/plain")
+"""A file of lines."""
 
 _PING_ANSWER: Final = OfferAnswer | NoOfferAnswer | RefusedAnswer
 _RECEIPT: Final = SellerReceipt | WholeReceipt
@@ -200,6 +220,19 @@ ROUTES: Final[tuple[Route, ...]] = (
          listed=True),
     _row("POST", "/v1/crm-resets/{reset_id}/approval", OPERATOR, accounts.approve_reset,
          "standing", answer=ResetAnswer, faults=(404,)),
+    _row("GET", "/v1/companies/{company_id}/suppressions", COMPANY | OPERATOR,
+         suppressions.get_suppressions, "suppressions", answer=SuppressionAnswer, faults=(404,)),
+    _row("POST", "/v1/companies/{company_id}/suppressions", COMPANY | OPERATOR,
+         suppressions.add_suppressions, "suppressions", streamed=LINES, answer=UploadAnswer,
+         faults=(404, 409, 422)),
+    _row("PUT", "/v1/companies/{company_id}/suppressions", COMPANY | OPERATOR,
+         suppressions.replace_suppressions, "suppressions", streamed=LINES, answer=UploadAnswer,
+         faults=(404, 409, 422)),
+    _row("DELETE", "/v1/companies/{company_id}/suppressions", COMPANY | OPERATOR,
+         suppressions.drop_suppressions, "suppressions", answer=DroppedAnswer, faults=(404,)),
+    _row("POST", "/v1/companies/{company_id}/suppressions/removals", COMPANY | OPERATOR,
+         suppressions.remove_suppressions, "suppressions", streamed=LINES, answer=RemovalAnswer,
+         faults=(404, 409, 422)),
     _row("GET", "/v1/sellers", OPERATOR, accounts.list_sellers, "accounts", answer=SellerList,
          listed=True),
     _row("POST", "/v1/sellers", OPERATOR, accounts.create_seller, "accounts", body=SellerBody,

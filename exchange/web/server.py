@@ -7,14 +7,14 @@ read and written by aiohttp's low-level server.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Final
 
 from aiohttp.web import BaseRequest, Response, StreamResponse
 
 from exchange.flow.doors import Doors
-from exchange.web.bodies import read_bytes
+from exchange.web.bodies import read_bytes, read_chunks
 from exchange.web.calls import Log, Site, WebLimits
 from exchange.web.connection import QuietServer
 from exchange.web.dispatch import Dispatcher, Said
@@ -157,6 +157,9 @@ class _Request:
 
     async def read(self, max_bytes: int, timeout_s: float) -> bytes:
         return await read_bytes(self._request, max_bytes, timeout_s)
+
+    def chunks(self, max_bytes: int, pause_s: float, timeout_s: float) -> AsyncIterator[bytes]:
+        return read_chunks(self._request, max_bytes, pause_s, timeout_s)
 
 
 def _write(said: Said) -> Response:

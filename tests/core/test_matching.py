@@ -55,6 +55,7 @@ class Fault(Struct, frozen=True):
     usage: UsageChange | None = None
     available_cents: int | None = None
     bucket: BucketChange | None = None
+    suppressed_by: frozenset[CompanyId] = frozenset()
     sold_to: frozenset[CompanyId] = frozenset()
 
 
@@ -70,6 +71,7 @@ IN_ORDER = [
     ),
     Fault(Reason.BALANCE, available_cents=0),
     Fault(Reason.LEAD_AGE, {"max_age_s": 59}),
+    Fault(Reason.SUPPRESSED, suppressed_by=frozenset({CompanyId("roofs-co")})),
     Fault(Reason.SOLD_BEFORE, sold_to=frozenset({CompanyId("roofs-co")})),
     Fault(Reason.SHARE_MODE, {"bid": Bid(shared_cents={2: 30_00})}),
     Fault(Reason.CRM_GATE, bucket=rated(10_000_00, crm=1_000_01)),
@@ -93,11 +95,14 @@ def faulty(*faults: Fault) -> Market:
 
 
 def reason_in(
-    made: Market, max_buyers: int = 1, sold_to: frozenset[CompanyId] = frozenset()
+    made: Market,
+    max_buyers: int = 1,
+    sold_to: frozenset[CompanyId] = frozenset(),
+    suppressed_by: frozenset[CompanyId] = frozenset(),
 ) -> Reason | None:
     (runner,) = made.runners("solar")
     company_id = runner.campaign.company_id
-    one = ping(SOLAR, max_buyers=max_buyers, sold_to=sold_to)
+    one = ping(SOLAR, max_buyers=max_buyers, sold_to=sold_to, suppressed_by=suppressed_by)
     return why_not(runner, made.companies.get(company_id), made.standings.get(company_id), one, NOW)
 
 
@@ -107,14 +112,21 @@ def test_a_campaign_without_fault_bids() -> None:
 
 @pytest.mark.parametrize("fault", IN_ORDER, ids=lambda fault: fault.reason.code)
 def test_a_fault_is_told_as_its_reason(fault: Fault) -> None:
-    assert reason_in(faulty(fault), sold_to=fault.sold_to) is fault.reason
+    found = reason_in(faulty(fault), sold_to=fault.sold_to, suppressed_by=fault.suppressed_by)
+    assert found is fault.reason
 
 
 @pytest.mark.parametrize("first", range(len(IN_ORDER)), ids=lambda i: IN_ORDER[i].reason.code)
 def test_of_many_faults_the_first_in_the_rules_order_is_told(first: int) -> None:
     faults = IN_ORDER[first:]
     sold_to = frozenset().union(*(fault.sold_to for fault in faults))
-    assert reason_in(faulty(*faults), sold_to=sold_to) is faults[0].reason
+    suppressed_by = frozenset().union(*(fault.suppressed_by for fault in faults))
+    found = reason_in(faulty(*faults), sold_to=sold_to, suppressed_by=suppressed_by)
+    assert found is faults[0].reason
+
+
+def test_a_contact_another_company_suppresses_is_taken() -> None:
+    assert reason_in(faulty(), suppressed_by=frozenset({CompanyId("other")})) is None
 
 
 def test_a_contact_sold_to_another_company_is_taken() -> None:

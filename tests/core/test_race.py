@@ -193,6 +193,9 @@ def worlds(draw: st.DrawFn) -> tuple[Market, list[Any]]:
             sold_to=frozenset(
                 CompanyId(c) for c in draw(st.sets(st.sampled_from(COMPANIES), max_size=2))
             ),
+            suppressed_by=frozenset(
+                CompanyId(c) for c in draw(st.sets(st.sampled_from(COMPANIES), max_size=2))
+            ),
         )
         for n in range(3)
     ]

@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from exchange.core.model import CompanyId
 from exchange.core.reasons import Reason
-from exchange.core.screen import DuplicateWindows, SeenContact, screen
+from exchange.core.screen import DuplicateWindows, SeenContact, bought_before, screen
 from tests.core.making import NOW, ping, solar
 
 SOLAR = solar(max_age_s=3600)
@@ -75,3 +76,26 @@ def test_age_is_told_before_consent_and_consent_before_a_duplicate() -> None:
         screen(ping(vertical), vertical, seen(1), DuplicateWindows(), NOW),
     ]
     assert found == [Reason.LEAD_TOO_OLD, Reason.CONSENT_MISSING]
+
+
+def test_a_contact_its_seller_pinged_moments_ago_is_a_repeat_even_where_it_was_sold() -> None:
+    known = SeenContact(is_repeat=True, market_sold_at=NOW)
+    assert screen(ping(SOLAR), SOLAR, known, DuplicateWindows(), NOW) is Reason.REPEATED_PING
+
+
+def test_a_test_ping_is_no_duplicate() -> None:
+    known = SeenContact(is_repeat=True, market_sold_at=NOW, sold_to={CompanyId("roofs"): NOW})
+    one = ping(SOLAR, test=True)
+    assert screen(one, SOLAR, known, DuplicateWindows(), NOW) is None
+    assert not bought_before(one, known, DuplicateWindows(), NOW)
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "window", "is_barred"), [(9, 10, True), (10, 10, False), (0, 0, False)]
+)
+def test_a_company_is_not_sold_a_contact_it_bought_within_its_window(
+    days_ago: int, window: int, is_barred: bool
+) -> None:
+    known = SeenContact(sold_to={CompanyId("roofs"): NOW - timedelta(days=days_ago)})
+    barred = bought_before(ping(SOLAR), known, DuplicateWindows(company_days=window), NOW)
+    assert barred == ({"roofs"} if is_barred else frozenset())

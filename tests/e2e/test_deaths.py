@@ -58,14 +58,16 @@ class Market:
             await self.wire.campaign(self.companies[name], price, url=url)
         return self
 
-    def post(self, ping_ids: list[str], *, by: Wire | None = None) -> asyncio.Task[list[Outcome]]:
-        """Post every ping at once, each until it is answered."""
+    def post(
+        self, ping_ids: list[str], *, by: Wire | None = None, first: int = 0
+    ) -> asyncio.Task[list[Outcome]]:
+        """Post every ping at once, each until it is answered; ``first`` numbers the consumers."""
         wire = by or self.wire
 
         async def post_all() -> list[Outcome]:
             posts = [
                 wire.post_until_answered(self.seller, ping_id, person(number))
-                for number, ping_id in enumerate(ping_ids)
+                for number, ping_id in enumerate(ping_ids, first)
             ]
             return await asyncio.gather(*posts)
 
@@ -76,7 +78,12 @@ class Market:
         await until(lambda: self.crm.counts("first").seen >= leads, SOON_S, "leads at the CRM")
 
     async def assert_each_sold_once(
-        self, ping_ids: list[str], outcomes: list[Outcome], *, by: Wire | None = None
+        self,
+        ping_ids: list[str],
+        outcomes: list[Outcome],
+        *,
+        by: Wire | None = None,
+        first: int = 0,
     ) -> None:
         """Every lead was sold to the first company, which heard of it under one delivery id."""
         wire = by or self.wire
@@ -95,7 +102,7 @@ class Market:
         assert set(taken.values()) == {1}
         assert await wire.leads(self.companies["second"]) == []
         for ping_id, (result, _) in zip(ping_ids, outcomes, strict=True):
-            number = ping_ids.index(ping_id)
+            number = first + ping_ids.index(ping_id)
             again = (await wire.post(self.seller, ping_id, person(number))).ok()
             assert again == result
 
@@ -129,8 +136,8 @@ async def test_a_worker_killed_amid_posts_is_replaced_and_each_lead_is_sold_once
         assert max(seen.attempts for seen in crm.leads("first")) == 2
         async with line_to_each_worker(doomed) as lines:
             assert before[1] in lines and len(lines) == 2
-            for line in lines.values():
-                await line.sell(market.seller, person(90))
+            for number, line in enumerate(lines.values()):
+                await line.sell(market.seller, person(90 + number))
         assert len(doomed.logged("listening")) == 3
         await doomed.check()
 
@@ -198,7 +205,8 @@ async def test_postgresql_killed_amid_posts_is_restarted_and_each_lead_is_sold_o
         await market.in_the_middle()
         async with doomed.frozen(doomed.pid):
             doomed.kill(killed)
-            for number, (line, ping_id) in enumerate(zip(lines.values(), late, strict=False)):
+            met = zip(lines.values(), late, strict=False)
+            for number, (line, ping_id) in enumerate(met, LEADS):
                 away = await line.post(market.seller, ping_id, person(number))
                 assert (away.status, away.json["code"]) == (503, "unavailable")
                 assert int(away.headers["Retry-After"]) >= 1
@@ -210,7 +218,8 @@ async def test_postgresql_killed_amid_posts_is_restarted_and_each_lead_is_sold_o
         assert setbacks_of(outcomes)["503"], "no post met the absence"
         await market.assert_each_sold_once(ping_ids, outcomes)
         # Some of these may have been written down by what was left of the killed server.
-        await market.assert_each_sold_once(late, await market.post(late))
+        outcomes = await market.post(late, first=LEADS)
+        await market.assert_each_sold_once(late, outcomes, first=LEADS)
         assert len(await wire.leads(market.companies["first"])) == len(ping_ids) + len(late)
         assert set(doomed.worker_pids()) == set(lines), "a worker died of it"
         assert "request failed" not in doomed.said()

@@ -27,6 +27,11 @@ CONTACT: Json = {
     "email": "zq.umbrella@planted.example.com",
     "address": "7731 Marzipan Terrace",
 }
+OF_THE_SAME_NAME: Json = {
+    **CONTACT,
+    "phone": "+12127369732",
+    "email": "zq.umbrella.2@planted.example.com",
+}
 PLANTED = (
     *("zebediahx", "quillfeatherx", "2127369731", "212-736-9731", "736-9731"),
     *("zq.umbrella", "marzipan"),
@@ -108,8 +113,10 @@ async def _plant(wire: Wire, run: Run) -> None:
     assert (await wire.call("POST", "/v1/post", run.seller.key, broken)).status == 400
     second = await keep(wire.ping(run.seller, **low))
     sold = await keep(wire.post(run.seller, run.ping_id, CONTACT))
-    again = await keep(wire.post(run.seller, second["ping_id"], CONTACT))
-    assert (sold["status"], again["status"]) == ("sold", "sold")
+    twice = await keep(wire.post(run.seller, second["ping_id"], CONTACT))
+    third = await keep(wire.ping(run.seller, **low))
+    again = await keep(wire.post(run.seller, third["ping_id"], OF_THE_SAME_NAME))
+    assert [one["status"] for one in (sold, twice, again)] == ["sold", "refused", "sold"]
     refused = await keep(wire.ping(run.seller, contact_hashes=hashes))
     assert refused["status"] == "refused"
     await keep(wire.reject(run.buyer, sold["lead_id"], note=f"spoke to {QUOTING}"))
@@ -117,6 +124,10 @@ async def _plant(wire: Wire, run: Run) -> None:
     text = {"text": f"number is disconnected: {QUOTING}"}
     returned = await keep(wire.call("POST", path, run.buyer.key, text))
     assert returned["reason"] == "invalid_contact"
+    listed = "\n".join((CONTACT["phone"], CONTACT["email"], QUOTING)).encode()
+    path, csv = f"/v1/companies/{run.buyer.id}/suppressions", {"Content-Type": "text/csv"}
+    suppressed = await keep(wire.call("PUT", path, run.buyer.key, listed, csv))
+    assert (suppressed["accepted"], suppressed["invalid"]) == (2, 1)
 
 
 async def test_the_company_that_bought_the_lead_has_the_contact_in_its_crm_and_its_leads(
@@ -124,11 +135,12 @@ async def test_the_company_that_bought_the_lead_has_the_contact_in_its_crm_and_i
 ) -> None:
     running, run, crm = home_and_run
     assert {seen.decode_payload()["contact"]["email"] for seen in crm.leads("buyer")} == {
-        CONTACT["email"]
+        CONTACT["email"],
+        OF_THE_SAME_NAME["email"],
     }
     async with Wire(running) as wire:
         leads = await wire.leads(run.buyer)
-        assert [lead["contact"] for lead in leads] == [CONTACT, CONTACT]
+        assert [lead["contact"] for lead in leads] == [CONTACT, OF_THE_SAME_NAME]
         assert await wire.leads(run.refuser) == []
 
 

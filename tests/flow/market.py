@@ -75,6 +75,11 @@ class StillClock:
         self.time += timedelta(**delta)
 
 
+def key_of(name: str) -> str:
+    """A keyed hash as contacts have it, of whoever is called so."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
 def http(url: str, *, timeout_ms: int = 2_000, attempts: int = 1) -> DeliveryTarget:
     """A company's system."""
     return DeliveryTarget(kind="http", url=url, timeout_ms=timeout_ms, attempts=attempts)
@@ -86,7 +91,6 @@ class Desk:
     def __init__(self, exchange: Exchange, clock: StillClock) -> None:
         self.exchange = exchange
         self.clock = clock
-        self._count = 0
 
     async def seller(self, name: str = "Lead Source") -> SellerId:
         account, _ = await self.exchange.registry.create_account(
@@ -184,7 +188,6 @@ class Desk:
         contact_keys: tuple[str, ...] | None = None,
     ) -> PostRequest:
         """A post of a ping; ``name`` makes another body of it."""
-        self._count += 1
         contact = contact or Contact(first_name=name, last_name="Lovelace", phone="+14155550123")
         body = f"{receipt.ping_id}{name}".encode()
         return PostRequest(
@@ -194,7 +197,7 @@ class Desk:
             body_hash=hashlib.sha256(body).digest(),
             contact=contact,
             contact_hashes=contact_hashes or {},
-            contact_keys=(f"key-{self._count}",) if contact_keys is None else contact_keys,
+            contact_keys=(key_of(receipt.ping_id),) if contact_keys is None else contact_keys,
             attributes=attributes or {},
             received_at=self.clock.now(),
         )
@@ -355,6 +358,7 @@ async def open_desk(
     secrets: Secrets = SECRETS,
     quality: QualitySettings | None = None,
     dynamic: DynamicPolicy | None = None,
+    settings: Settings | None = None,
 ) -> AsyncIterator[Desk]:
     """A started worker on a database."""
     clock = clock or StillClock()

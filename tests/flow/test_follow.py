@@ -18,7 +18,7 @@ from exchange.flow import follow
 from exchange.flow.faults import Unavailable
 from exchange.flow.ports import Answer, Receipt
 from exchange.settings import ContactKey
-from tests.flow.market import SECRETS, Buyer, Desk, buyer, http, open_desk, until
+from tests.flow.market import SECRETS, Buyer, Desk, buyer, http, key_of, open_desk, until
 
 WITHIN_S = 1.0
 """Far above what a change takes to reach another worker; a change that is lost never does."""
@@ -120,7 +120,7 @@ def lose_the_fast_store(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(*_: object) -> None:
         raise Unavailable("the fast store is away")
 
-    for call in ("put", "put_unseen", "get", "look", "saw"):
+    for call in ("put", "put_unseen", "get", "saw"):
         monkeypatch.setattr(desk.exchange.offers, call, fail)
     monkeypatch.setattr(desk.exchange.mirror, "write", fail)
 
@@ -139,10 +139,10 @@ async def test_sold_contacts_are_known_again_after_a_rebuild(desk: Desk) -> None
     seller, company = await desk.seller(), await desk.company()
     await desk.campaign(company, 60_00)
     receipt = await desk.ping(seller)
-    await desk.exchange.post(desk.post_request(receipt, contact_keys=("ada",)))
+    await desk.exchange.post(desk.post_request(receipt, contact_keys=(key_of("ada"),)))
     await desk.exchange._redis.flushall()
     await desk.exchange.rebuild()
-    assert (await desk.ping(seller, contact_keys=("ada",))).reason is Reason.DUPLICATE
+    assert (await desk.ping(seller, contact_keys=(key_of("ada"),))).reason is Reason.DUPLICATE
 
 
 async def test_pings_are_unavailable_while_the_fast_store_is_away(
@@ -161,7 +161,7 @@ async def test_a_post_is_sold_while_the_fast_store_is_away_and_known_there_after
 ) -> None:
     company, _ = await bought_twice(desk)
     request = desk.post_request(
-        await desk.ping(company.seller_id, zip="10001"), contact_keys=("ada",)
+        await desk.ping(company.seller_id, zip="10001"), contact_keys=(key_of("ada"),)
     )
     with monkeypatch.context() as patched:
         lose_the_fast_store(desk, patched)
@@ -171,7 +171,7 @@ async def test_a_post_is_sold_while_the_fast_store_is_away_and_known_there_after
     await desk.exchange.following.mend()
     await desk.assert_clean()
     await desk.exchange.rebuild()
-    again = await desk.ping(company.seller_id, zip="10001", contact_keys=("ada",))
+    again = await desk.ping(company.seller_id, zip="10001", contact_keys=(key_of("ada"),))
     assert again.reason is Reason.DUPLICATE
 
 

@@ -10,11 +10,14 @@ import pytest
 
 from exchange.core.model import Ping
 from exchange.core.reasons import Reason
+from exchange.core.screen import SeenContact
 from exchange.flow.faults import Unavailable
 from exchange.flow.ports import Receipt
-from tests.flow.market import Desk
+from tests.flow.market import Desk, key_of
 
 Came = Receipt | Exception
+
+ADA = key_of("ada")
 
 
 async def together(desk: Desk, pings: Sequence[Ping]) -> list[Came]:
@@ -56,10 +59,10 @@ async def test_each_ping_of_a_group_gets_the_offer_it_would_get_alone(desk: Desk
 async def test_a_sold_contact_is_refused_in_a_group_and_the_others_are_not(desk: Desk) -> None:
     seller, company = await desk.seller(), await desk.company()
     await desk.campaign(company, 60_00)
-    sold = await desk.ping(seller, contact_keys=("key-of-ada",))
-    await desk.exchange.post(desk.post_request(sold, contact_keys=("key-of-ada",)))
+    sold = await desk.ping(seller, contact_keys=(ADA,))
+    await desk.exchange.post(desk.post_request(sold, contact_keys=(ADA,)))
     pings = [
-        desk.lead(seller, contact_keys=("key-of-ada",) if number == 3 else (f"key-{number}",))
+        desk.lead(seller, contact_keys=(ADA,) if number == 3 else (key_of(f"contact {number}"),))
         for number in range(6)
     ]
     found = receipts(await together(desk, pings))
@@ -92,8 +95,8 @@ async def test_pings_of_a_group_are_unavailable_when_the_fast_store_is_away(
     seller = await desk.seller()
     await desk.campaign(await desk.company(), 60_00)
 
-    def away(*_: object) -> asyncio.Future[bool]:
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    def away(*_: object) -> asyncio.Future[SeenContact | None]:
+        future: asyncio.Future[SeenContact | None] = asyncio.get_running_loop().create_future()
         future.set_exception(Unavailable("the fast store is away"))
         return future
 

@@ -9,7 +9,7 @@ from exchange.core.model import Policy
 from exchange.core.reasons import Reason
 from exchange.core.standing import Verdict
 from exchange.embedded import StoreUrls
-from tests.flow.market import Buyer, Desk, buyer, open_desk
+from tests.flow.market import Buyer, Desk, buyer, key_of, open_desk
 
 BROKEN = Behaviour(fail_rate=1.0)
 
@@ -66,13 +66,13 @@ async def test_a_lost_contact_key_hides_only_the_leads_it_encrypted(desk: Desk) 
 async def test_a_sold_contact_is_a_duplicate_for_thirty_days(desk: Desk) -> None:
     seller, company = await desk.seller(), await desk.company()
     await desk.campaign(company, 45_75)
-    keyed = {"contact_keys": ("key-of-ada",)}
-    receipt = await desk.ping(seller, contact_keys=("key-of-ada",))
+    keyed = {"contact_keys": (key_of("ada"),)}
+    receipt = await desk.ping(seller, contact_keys=(key_of("ada"),))
     await desk.exchange.post(desk.post_request(receipt, **keyed))  # type: ignore[arg-type]
-    again = await desk.ping(seller, contact_keys=("key-of-ada",))
+    again = await desk.ping(seller, contact_keys=(key_of("ada"),))
     assert (again.status, again.reason) == ("refused", Reason.DUPLICATE)
     desk.clock.forward(days=30)
-    later = await desk.ping(seller, contact_keys=("key-of-ada",))
+    later = await desk.ping(seller, contact_keys=(key_of("ada"),))
     # No duplicate any more; but its only buyer has bought this contact before.
     assert (later.status, later.reasons) == ("no_offer", {"sold_before": 1})
 

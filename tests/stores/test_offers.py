@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
-from msgspec import Raw
+from msgspec import Raw, Struct
 from redis.asyncio import Redis
 from uuid_utils import uuid7
 
-from exchange.core.model import CompanyId, Offer, PingId, SellerId
+from exchange.core.model import CompanyId, Offer, Ping, PingId, SellerId
 from exchange.core.screen import SeenContact
 from exchange.embedded import StoreUrls
 from exchange.flow.faults import Unavailable
 from exchange.stores.batching import Batch
-from exchange.stores.redis_client import quick_client
 from exchange.stores.redis_offers import RedisOffers, offer_key, seen_key
 from exchange.stores.redis_pipe import RedisPipe
 
@@ -26,10 +27,14 @@ MINE, THEIRS = SellerId("seller-1"), SellerId("seller-2")
 ROOFS, SOLAR = CompanyId("roofs"), CompanyId("solar")
 
 
+class Nothing(Struct):
+    """No attributes."""
+
+
 @pytest.fixture
 async def offers(redis: Redis, stores: StoreUrls) -> AsyncIterator[RedisOffers]:
     pipe = RedisPipe(stores.redis)
-    yield RedisOffers(redis, pipe)
+    yield RedisOffers(pipe)
     await pipe.close()
 
 
@@ -63,9 +68,23 @@ async def put(offers: RedisOffers, one: Offer) -> None:
     await offers.put(one.ping_id, written(one), 60)
 
 
+def ping(of: Offer, *contact_keys: str, at: datetime = NOON, **facts: Any) -> Ping:
+    """The ping of an offer."""
+    return Ping(
+        ping_id=of.ping_id,
+        seller_id=facts.pop("seller_id", of.seller_id),
+        vertical=of.vertical,
+        attributes=Nothing(),
+        contact_keys=contact_keys,
+        captured_at=at,
+        received_at=at,
+        **facts,
+    )
+
+
 def contact() -> tuple[str, str]:
     """Two keys of a contact nobody has seen."""
-    return f"phone-{uuid7()}", f"email-{uuid7()}"
+    return secrets.token_hex(32), secrets.token_hex(32)
 
 
 async def test_an_offer_is_held_as_it_was_put(offers: RedisOffers) -> None:
@@ -97,7 +116,7 @@ async def test_many_offers_put_at_once_are_each_held(offers: RedisOffers) -> Non
 async def test_a_contact_seen_by_any_of_its_keys_keeps_the_offer_out(offers: RedisOffers) -> None:
     one, (phone, email) = offer(), contact()
     await offers.saw([email], MINE, [ROOFS], NOON)
-    assert not await offers.put_unseen(one.ping_id, (phone, email), written(one), 60)
+    assert await offers.put_unseen(ping(one, phone, email), written(one), 60) is not None
     assert await offers.get(one.ping_id) is None
 
 
@@ -108,12 +127,12 @@ async def test_of_pings_in_one_call_each_is_judged_by_its_own_contact(offers: Re
         await offers.saw(keys, MINE, [ROOFS], NOON)
     unseen = await asyncio.gather(
         *(
-            offers.put_unseen(one.ping_id, keys, written(one) if place % 5 else b"", 60)
+            offers.put_unseen(ping(one, *keys), written(one) if place % 5 else b"", 60)
             for place, (one, keys) in enumerate(zip(many, contacts, strict=True))
         )
     )
     held = [await offers.get(one.ping_id) is not None for one in many]
-    assert unseen == [place % 3 != 1 for place in range(len(many))]
+    assert [known is None for known in unseen] == [place % 3 != 1 for place in range(len(many))]
     assert held == [place % 3 != 1 and place % 5 != 0 for place in range(len(many))]
 
 
@@ -124,13 +143,14 @@ async def test_a_seen_contact_is_told_with_the_last_sale_by_seller_and_to_whom(
     later = NOON + timedelta(days=1)
     await offers.saw([phone], MINE, [ROOFS], NOON)
     await offers.saw([email], THEIRS, [SOLAR], later)
-    assert await offers.look([phone, email], MINE) == SeenContact(
-        market_sold_at=later, seller_sold_at=NOON, sold_to=frozenset({ROOFS, SOLAR})
+    assert await offers.put_unseen(ping(offer(), phone, email), b"", 60) == SeenContact(
+        market_sold_at=later, seller_sold_at=NOON, sold_to={ROOFS: NOON, SOLAR: later}
     )
 
 
-async def test_a_contact_without_keys_was_never_seen(offers: RedisOffers) -> None:
-    assert await offers.look([], MINE) == SeenContact()
+async def test_nothing_is_known_of_a_contact_nobody_sold(offers: RedisOffers) -> None:
+    assert await offers.put_unseen(ping(offer(), *contact()), b"", 60) is None
+    assert await offers.put_unseen(ping(offer()), b"", 60) is None
 
 
 async def test_a_seen_contact_is_remembered_for_a_year(offers: RedisOffers, redis: Redis) -> None:
@@ -145,7 +165,7 @@ async def test_a_store_that_forgot_its_scripts_is_told_them_again(
     await put(offers, offer())
     await redis.script_flush()
     one = offer()
-    assert await offers.put_unseen(one.ping_id, (), written(one), 60)
+    assert await offers.put_unseen(ping(one), written(one), 60) is None
     assert await offers.get(one.ping_id) is not None
 
 
@@ -159,11 +179,10 @@ async def test_a_connection_that_was_cut_is_made_anew(offers: RedisOffers, redis
 
 async def test_a_store_that_is_away_is_unavailable_to_everybody_who_asked() -> None:
     nowhere = "redis://127.0.0.1:1"
-    offers = RedisOffers(quick_client(nowhere), RedisPipe(nowhere))
+    offers = RedisOffers(RedisPipe(nowhere))
     answers = await asyncio.gather(
         *(put(offers, offer()) for _ in range(3)),
         offers.get(PingId("p")),
-        offers.look(["k"], MINE),
         offers.saw(["k"], MINE, [ROOFS], NOON),
         return_exceptions=True,
     )

@@ -28,7 +28,7 @@ from exchange.core.reasons import Reason
 from exchange.core.standing import Bucket, Standing, Window, weigh
 from exchange.core.verticals import AttributeSpec, VerticalSpec, compile_vertical
 from exchange.flow.bidding import BidderState
-from exchange.flow.faults import Conflict, NotFound, because
+from exchange.flow.faults import Conflict, Fault, NotFound, because
 from exchange.flow.ping_together import PingGroups, Told
 from exchange.flow.ports import (
     Clock,
@@ -51,6 +51,7 @@ from exchange.flow.registry import (
     Reset,
 )
 from exchange.flow.returning import ReturnDoors
+from exchange.flow.suppressions import Keys, ListNumber, Suppressed, SuppressionLists
 from tests.web.return_doubles import MemoryReturns
 from tests.web.standing_doubles import standings_over
 
@@ -297,6 +298,60 @@ class MemoryGroups(Generic[T]):
         self._told([(token, came)])
 
 
+class MemorySuppressions:
+    """One list of keyed hashes for each company; a new one is a copy that has begun empty."""
+
+    def __init__(self) -> None:
+        self.lists: dict[str, set[bytes]] = {}
+        self.new: dict[int, tuple[CompanyId, set[bytes]]] = {}
+        self.fault: Fault | None = None
+
+    async def show(self, company_id: CompanyId) -> Suppressed:
+        if company_id not in ("company-1", "company-2"):
+            raise NotFound("no such company")
+        listed = self.lists.get(company_id)
+        return Suppressed(
+            company_id=company_id,
+            contacts=len(listed or ()),
+            changed_at=None if listed is None else NOW,
+        )
+
+    async def open(self, company_id: CompanyId, now: datetime) -> ListNumber:
+        await self.show(company_id)
+        self.new[len(self.new)] = (company_id, self.lists.setdefault(company_id, set()))
+        return ListNumber(len(self.new) - 1)
+
+    async def open_new(self, company_id: CompanyId, now: datetime) -> ListNumber:
+        await self.show(company_id)
+        self.new[len(self.new)] = (company_id, set())
+        return ListNumber(len(self.new) - 1)
+
+    async def put(self, number: ListNumber, contacts: Sequence[Keys], now: datetime) -> int:
+        if self.fault is not None:
+            raise self.fault
+        listed = self.new[number][1]
+        before = len(listed)
+        listed.update(contact[0] for contact in contacts)
+        return len(listed) - before
+
+    async def take(self, number: ListNumber, contacts: Sequence[Keys], now: datetime) -> int:
+        listed = self.new[number][1]
+        before = len(listed)
+        listed.difference_update(key for contact in contacts for key in contact)
+        return before - len(listed)
+
+    async def replace(self, number: ListNumber, now: datetime) -> Suppressed:
+        company_id, self.lists[company_id] = self.new[number]
+        return await self.show(company_id)
+
+    async def give_up(self, number: ListNumber) -> None:
+        del self.new[number]
+
+    async def drop(self, company_id: CompanyId, now: datetime) -> int:
+        await self.show(company_id)
+        return len(self.lists.pop(company_id, ()))
+
+
 class MemoryDoors:
     """Answers every ping with an offer of 38.89 and every post with a sale, and remembers both.
 
@@ -313,6 +368,8 @@ class MemoryDoors:
         self.standings, self.past, self.dynamics = standings_over(
             self.market, self.registry, self.clock
         )
+        self.listed = MemorySuppressions()
+        self.suppressions: SuppressionLists = self.listed
         self.pings: list[Ping] = []
         self.posts: list[PostRequest] = []
         self.receipts: dict[str, Receipt] = {}
