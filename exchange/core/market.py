@@ -11,6 +11,7 @@ from datetime import date
 
 from exchange.core.changes import CampaignChange, CompanyChange
 from exchange.core.company import Company
+from exchange.core.contract_book import ContractBook
 from exchange.core.filters import Predicate, compile_filter
 from exchange.core.index import VerticalIndex
 from exchange.core.model import Campaign, CampaignId, CompanyId, Policy
@@ -33,8 +34,11 @@ class Market:
         }
         self.companies: dict[CompanyId, Company] = {}
         self.standings: dict[CompanyId, Standing] = {}
+        self.contracts = ContractBook()
         self.indexes = {
-            vertical.name: VerticalIndex(vertical, self.companies, self.standings, policy)
+            vertical.name: VerticalIndex(
+                vertical, self.companies, self.standings, policy, contracts=self.contracts
+            )
             for vertical in self.verticals.values()
         }
         self.campaign_versions: dict[CampaignId, int] = {}

@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 
 from exchange.core.dialect import Dialect, PresetUse
 from exchange.core.remote import Remote
+from exchange.core.terms import Applied
 
 SellerId = NewType("SellerId", str)
 CompanyId = NewType("CompanyId", str)
@@ -154,7 +155,7 @@ class Ping(Struct, frozen=True, kw_only=True, gc=False):
     ``attributes`` is an instance of the vertical's own attributes type. ``contact_hashes`` are
     keyed hashes of the seller's digests by field, for checking the post, and ``contact_keys`` the
     same without their fields, for finding repeats; ``sold_to`` who bought a lead of this contact
-    before.
+    before. ``quality_score`` is from 0 to 100.
     """
 
     ping_id: PingId
@@ -173,6 +174,7 @@ class Ping(Struct, frozen=True, kw_only=True, gc=False):
     cascade: Cascade = "promised"
     timeout_ms: int = 500
     test: bool = False
+    quality_score: int = 100
 
 
 class Ranked(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -181,7 +183,8 @@ class Ranked(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     ``rejected`` over ``assigned`` is the exact overall rate the price was rectified by, and
     ``first_look`` marks the round among qualified companies where the lead is premium. ``token``
     is what the company's own bidder said with its bid; it goes back to it with the lead. ``drawn``
-    is the draw where one was needed to settle equal prices.
+    is the draw where one was needed to settle equal prices, ``terms`` what a contract made of the
+    list price, if it changed it.
     """
 
     campaign_id: CampaignId
@@ -194,6 +197,7 @@ class Ranked(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     first_look: bool = False
     token: str | None = None
     drawn: int | None = None
+    terms: Applied | None = None
 
 
 class Offer(Struct, frozen=True, kw_only=True, gc=False):
@@ -221,3 +225,4 @@ class Offer(Struct, frozen=True, kw_only=True, gc=False):
     captured_at: datetime
     decided_at: datetime
     expires_at: datetime
+    quality_score: int = 100

@@ -51,6 +51,10 @@ class Reason(IntEnum):
     BIDDER_BUSY = 240
     BIDDER_SIMULATED = 241
     BIDDER_NO_TIME = 242
+    LEAD_TYPE = 275
+    LOW_SCORE = 276
+    TRIAL_NOT_BEGUN = 277
+    TRIAL_OVER = 278
 
     OUTBID = 301
     BELOW_MIN_PRICE = 302
@@ -70,6 +74,7 @@ class Reason(IntEnum):
     DELIVERY_UNCLEAR = 413
     PROCESSING_LIMIT = 414
     UNREADABLE_LEAD = 415
+    REFUSAL_NOT_ALLOWED = 440
 
     INVALID_CONTACT = 501
     DUPLICATE_LEAD = 502
@@ -91,6 +96,9 @@ class Reason(IntEnum):
     REASON_NOT_ALLOWED = 602
     REASON_UNCLEAR = 603
     TEST_LEAD = 604
+    RETURNS_EXCLUDED = 605
+    RETURN_COUNT_REACHED = 606
+    RETURN_SHARE_REACHED = 607
     RESET_TOO_EARLY = 611
     RESET_TOO_SOON = 612
 
@@ -196,6 +204,10 @@ _MESSAGES: Final = {
     Reason.BIDDER_BUSY: "The company's bidder is at its limit of requests.",
     Reason.BIDDER_SIMULATED: "The company's bidder is on trial: its bids are noted, not counted.",
     Reason.BIDDER_NO_TIME: "Too little time was left to ask the company's bidder.",
+    Reason.LEAD_TYPE: "The contract sells this company no leads at a share count this ping allows.",
+    Reason.LOW_SCORE: "The lead's quality score is below every tier of the contract.",
+    Reason.TRIAL_NOT_BEGUN: "The contract's trial has not begun.",
+    Reason.TRIAL_OVER: "The contract's trial has ended and was not continued.",
     Reason.OUTBID: "A higher rectified price won.",
     Reason.BELOW_MIN_PRICE: "The price after the margin is below the seller's minimum.",
     Reason.BELOW_FLOOR: "The price is below the vertical's floor.",
@@ -213,6 +225,7 @@ _MESSAGES: Final = {
     Reason.DELIVERY_UNCLEAR: "A company may have received the lead but never answered.",
     Reason.PROCESSING_LIMIT: "The exchange's own processing limit passed.",
     Reason.UNREADABLE_LEAD: "The stored lead could not be read back.",
+    Reason.REFUSAL_NOT_ALLOWED: "The contract does not allow this real-time refusal reason.",
     Reason.INVALID_CONTACT: "The contact cannot be reached with the data given.",
     Reason.DUPLICATE_LEAD: "The company already had this lead.",
     Reason.INCOMPLETE_DETAILS: "Details the company needs are missing.",
@@ -232,6 +245,9 @@ _MESSAGES: Final = {
     Reason.REASON_NOT_ALLOWED: "The terms of this sale do not allow this rejection reason.",
     Reason.REASON_UNCLEAR: "The text fits no rejection reason clearly; give a reason code.",
     Reason.TEST_LEAD: "A test lead touches no money and cannot be rejected.",
+    Reason.RETURNS_EXCLUDED: "The contract gives a discount in place of returns.",
+    Reason.RETURN_COUNT_REACHED: "The contract's cap on returned leads is reached for this period.",
+    Reason.RETURN_SHARE_REACHED: "This return would pass the contract's cap in percent of dollars.",
     Reason.RESET_TOO_EARLY: "Too little was assigned since the last CRM reset.",
     Reason.RESET_TOO_SOON: "The last CRM reset is too recent.",
 }
