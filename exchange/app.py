@@ -45,6 +45,7 @@ from exchange.stores.check import Checked, check
 from exchange.stores.housekeeping import Housekeeping
 from exchange.stores.postgres import Postgres
 from exchange.stores.postgres_books import PostgresBooks
+from exchange.stores.postgres_contracts import PostgresContracts
 from exchange.stores.postgres_inbox import PostgresInbox
 from exchange.stores.postgres_receipts import PostgresReceipts
 from exchange.stores.postgres_registry import PostgresRegistry
@@ -113,6 +114,7 @@ class Exchange:
         self.snapshots = PostgresSnapshots(self.postgres)
         self.inbox = PostgresInbox(self.postgres, self.vault)
         self.announcer = Announcer(self.market, self.mirror, self._tell_unfit)
+        self.contracts = PostgresContracts(self.postgres, self.announcer.tell)
         self.registry = PostgresRegistry(
             self.postgres, settings.market, self.announcer.tell, self.today, time.monotonic
         )
@@ -215,6 +217,7 @@ class Exchange:
             offers=self.offers,
             books=self.books,
             courier=self.courier,
+            breaches=self.contracts,
             announcer=self.announcer,
             clock=self.clock,
             backoff_s=settings.delivery.backoff_ms / 1000,

@@ -6,8 +6,9 @@ defaults do. Pure; the time is an argument. Source: rules §9.
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -23,6 +24,8 @@ DISCOUNT_WARNING: Final = (
     "A flat discount in place of returns rewards volume over quality: the seller earns the same "
     "for a bad lead as for a good one, and no return tells them apart."
 )
+
+ROLLING_DAYS: Final = 30
 
 OWN_REASONS: Final = frozenset({Reason.PROCESSING_LIMIT, Reason.UNREADABLE_LEAD, Reason.INACTIVE})
 """Why the exchange itself may note a delivery as refused: no company's doing."""
@@ -249,6 +252,17 @@ def return_terms(deal: Deal, default: Terms) -> Terms:
         cap=deal.return_cap,
         reviewed=deal.reviewed,
     )
+
+
+def cap_days(cap: ReturnCap, sold_on: date, today: date) -> tuple[date, date]:
+    """The first and last day of the period a return counts in, for a lead assigned on a day.
+
+    The calendar month of that day, or the last 30 days up to today, in the market's timezone.
+    """
+    if cap.period == "month":
+        last = monthrange(sold_on.year, sold_on.month)[1]
+        return sold_on.replace(day=1), sold_on.replace(day=last)
+    return today - timedelta(days=ROLLING_DAYS - 1), today
 
 
 Phase = Literal[

@@ -169,6 +169,14 @@ class VerticalIndex:
             self._by_seller[seller_id] = masks
         return masks
 
+    def is_barred(self, seller_id: SellerId, slot: int, share: int) -> bool:
+        """Whether a contract sells the campaign in a slot no leads at a share count.
+
+        As of the last ping of the seller that was gated.
+        """
+        masks = self._by_seller.get(seller_id)
+        return masks is not None and bool(masks.barred(share) >> slot & 1)
+
     def _by_contract(self, ping: Ping, now: datetime, left: int, counts: dict[str, int]) -> int:
         """Take away those whose contract with the seller does not sell them this lead."""
         masks = self.contracts_of(ping.seller_id, now)

@@ -8,6 +8,7 @@ from exchange.core.market import Market
 from exchange.core.model import CampaignId, CompanyId, LeadId, Ping, PingId
 from exchange.core.standing import Standing
 from exchange.flow.bidding import BidderState
+from exchange.flow.contracts import Contracts
 from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.registry import Inbox, Registry
 
@@ -33,6 +34,11 @@ class Doors(Protocol):
     @property
     def inbox(self) -> Inbox:
         """Delivered leads."""
+        ...
+
+    @property
+    def contracts(self) -> Contracts:
+        """Contracts between sellers and companies."""
         ...
 
     @property

@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 from exchange.core.auction import Candidate
 from exchange.core.cascade import Assignment, Turn
 from exchange.core.changes import CampaignChange, CompanyChange
+from exchange.core.contract_book import ContractChange
 from exchange.core.lifecycle import State
 from exchange.core.model import (
     Campaign,
@@ -310,7 +311,7 @@ class Offers(Protocol):
 class Mirror(Protocol):
     """The fast copy of windows and usage, and the word to other workers."""
 
-    async def publish(self, change: CompanyChange | CampaignChange) -> None:
+    async def publish(self, change: CompanyChange | CampaignChange | ContractChange) -> None:
         """Write a change and tell every worker; failure is kept and mended in the background."""
         ...
 
@@ -431,7 +432,7 @@ class Books(Protocol):
 
 
 class RejectRequest(Struct, frozen=True, kw_only=True):
-    """A company's wish to return a lead."""
+    """A company's wish to return a lead; ``terms`` hold where no contract says otherwise."""
 
     lead_id: LeadId
     company_id: CompanyId
@@ -477,7 +478,7 @@ class Feed(Protocol):
 
     async def follow(
         self,
-        apply: Callable[[CompanyChange | CampaignChange], None],
+        apply: Callable[[CompanyChange | CampaignChange | ContractChange], None],
         resubscribed: Callable[[], Awaitable[None]],
     ) -> None:
         """Apply every change as it comes, for ever; ``resubscribed`` after each subscription."""
@@ -495,6 +496,10 @@ class Snapshots(Protocol):
 
     async def campaigns(self, since_version: int) -> list[CampaignChange]:
         """Campaigns changed after a version; 0 gives all."""
+        ...
+
+    async def contracts(self, since_number: int) -> list[ContractChange]:
+        """Contracts' versions recorded after a number, in their order; 0 gives all."""
         ...
 
     async def versions(self, within_s: float) -> dict[CompanyId, int]:

@@ -15,12 +15,14 @@ from uuid_utils import UUID, uuid5
 
 from exchange.core.cascade import Assignment, next_assignments
 from exchange.core.changes import CompanyChange
+from exchange.core.contract import Deal, judge_refusal
 from exchange.core.lifecycle import DONE, Event
 from exchange.core.market import Market
 from exchange.core.model import Campaign, CompanyId, DeliveryId, LeadId
 from exchange.core.reasons import Reason
 from exchange.core.standing import Verdict
 from exchange.flow.announce import Announcer
+from exchange.flow.contracts import Breach, Breaches
 from exchange.flow.deliver import Incident, deliver, is_certain
 from exchange.flow.faults import LostLead, Unavailable
 from exchange.flow.ports import (
@@ -54,6 +56,7 @@ class Selling:
         offers: Offers,
         books: Books,
         courier: Courier,
+        breaches: Breaches,
         announcer: Announcer,
         clock: Clock,
         backoff_s: float,
@@ -67,6 +70,7 @@ class Selling:
         self._offers = offers
         self._books = books
         self._courier = courier
+        self._breaches = breaches
         self._announcer = announcer
         self._clock = clock
         self._backoff_s = backoff_s
@@ -100,7 +104,7 @@ class Selling:
             kind=attempt.kind,
             now=now,
             day=self._today(now),
-            rejection_window_s=self._market.policy.rejection_window_s,
+            rejection_window_s=self._window_s(lead, assignments[0]),
             answer=run.answer(),
         )
 
@@ -114,6 +118,49 @@ class Selling:
         """Whether the gate is still open to a company."""
         standing = self._market.standings.get(assignment.ranked.company_id)
         return standing is not None and standing.verdict is not Verdict.EXCLUDED
+
+    def _deal(self, lead: OpenLead, assignment: Assignment) -> Deal | None:
+        """What held between seller and company when the lead was offered."""
+        contracts, offer = self._market.contracts, lead.offer
+        if not contracts.sellers:
+            return None
+        return contracts.deal(offer.seller_id, assignment.ranked.company_id, offer.decided_at)
+
+    def _window_s(self, lead: OpenLead, assignment: Assignment) -> int:
+        """How long the company may return the lead, in seconds."""
+        deal = self._deal(lead, assignment)
+        if deal is None or deal.return_window_s is None:
+            return self._market.policy.rejection_window_s
+        return deal.return_window_s
+
+    async def _note_breach(
+        self,
+        lead: OpenLead,
+        assignment: Assignment,
+        delivery_id: DeliveryId,
+        reason: Reason | None,
+    ) -> None:
+        """Note a refusal that the contract does not allow, before it is booked.
+
+        Should this worker die in between, the company is asked again, and the note counts only if
+        it refuses again.
+        """
+        deal = self._deal(lead, assignment)
+        if deal is None or lead.offer.test or judge_refusal(deal, reason) is None:
+            return
+        await self._breaches.note_breach(
+            Breach(
+                delivery_id=delivery_id,
+                lead_id=lead.lead_id,
+                seller_id=lead.offer.seller_id,
+                company_id=assignment.ranked.company_id,
+                contract_id=deal.contract_id,
+                version=deal.version,
+                clause="refusal_reasons",
+                reason=reason or Reason.COMPANY_REFUSED,
+                noted_at=self._clock.now(),
+            )
+        )
 
     async def sell(self, lead: OpenLead) -> PostResult:
         """Take a lead down the ranks until every leg is sold or nobody is left, and close it."""
@@ -210,6 +257,8 @@ class Selling:
         self, run: Progress, assignment: Assignment, delivery_id: DeliveryId, attempt: Attempt
     ) -> None:
         accepted = attempt.result == "accepted"
+        if attempt.result == "refused":
+            await self._note_breach(run.lead, assignment, delivery_id, attempt.reason)
         run.advance(assignment.leg, Event.ACCEPTED if accepted else Event.NEXT_RANK)
         settled, change = await self._books.settle(
             Settlement(
@@ -222,7 +271,7 @@ class Selling:
                 detail=attempt.detail,
                 leg_state=run.states[assignment.leg],
                 now=self._clock.now(),
-                rejection_window_s=self._market.policy.rejection_window_s,
+                rejection_window_s=self._window_s(run.lead, assignment),
                 attempts=attempt.attempts,
             )
         )

@@ -11,12 +11,13 @@ from uuid_utils import uuid7
 
 from exchange.core.model import CompanyId, LeadId, Policy
 from exchange.core.reasons import Reason
-from exchange.core.rejection import judge
+from exchange.core.rejection import clause_of, judge
 from exchange.core.standing import window_start
 from exchange.flow.faults import NotFound, because
 from exchange.flow.ports import Rejected, RejectRequest, Vault
 from exchange.stores.postgres import QUERIES, Postgres, Record
 from exchange.stores.postgres_books import set_lead_state
+from exchange.stores.postgres_return_terms import terms_of_sale
 from exchange.stores.postgres_room import decode_change
 
 
@@ -51,15 +52,18 @@ class PostgresReturns:
                     QUERIES["rejection_of_delivery"], sale["delivery_id"]
                 )
                 return self._decode(row["answer"])
+            terms = await terms_of_sale(connection, request, sale)
             refused = judge(
                 window_closes_at=sale["window_closes_at"],
                 is_test=False,
                 reason=request.reason,
                 now=request.now,
-                terms=request.terms,
+                terms=terms,
+                value_cents=sale["charged"],
             )
             if refused is not None:
-                raise because(refused, field=_field_of(refused), details=_details(refused, sale))
+                details = _details(refused, sale) | clause_of(refused, terms)
+                raise because(refused, field=_field_of(refused), details=details)
             return await self._book(connection, request, sale)
 
     async def _book(self, connection: Any, request: RejectRequest, sale: Record) -> Rejected:

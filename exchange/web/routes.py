@@ -11,7 +11,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from exchange.flow.ports import Role
-from exchange.web import accounts, campaigns, leads, operations, probes
+from exchange.web import accounts, campaigns, contracts, leads, operations, probes
 from exchange.web.calls import Call
 from exchange.web.wire import (
     NoOfferAnswer,
@@ -48,6 +48,14 @@ from exchange.web.wire_campaigns import (
     CampaignList,
     CampaignReplacement,
 )
+from exchange.web.wire_contracts import (
+    BreachList,
+    ContractAnswer,
+    ContractBody,
+    ContractEndBody,
+    ContractList,
+    VersionBody,
+)
 from exchange.web.wire_leads import (
     LeadAnswer,
     LeadList,
@@ -71,7 +79,8 @@ class Route(Struct, frozen=True, kw_only=True):
 
     ``answer`` is the type the document shows (a union for several shapes), ``text`` the content
     type of one that is not JSON. ``forms``: the body may be a form. ``listed``: takes after and
-    limit. ``keyed``: takes an Idempotency-Key. ``sells``: a ping or post, refused while draining.
+    limit, and the ids in ``filters``. ``keyed``: takes an Idempotency-Key. ``sells``: a ping or
+    post, refused while draining.
     ``faults`` are the statuses it may answer besides those of its form.
     """
 
@@ -87,6 +96,7 @@ class Route(Struct, frozen=True, kw_only=True):
     text: str | None = None
     forms: bool = False
     listed: bool = False
+    filters: tuple[str, ...] = ()
     sells: bool = False
     keyed: bool = False
     faults: tuple[int, ...] = ()
@@ -138,6 +148,20 @@ ROUTES: Final[tuple[Route, ...]] = (
          answer=PresetList),
     _row("GET", "/v1/campaigns/{campaign_id}/bidder", COMPANY | OPERATOR, campaigns.get_bidder,
          "campaigns", answer=BidderAnswer, faults=(404,)),
+    _row("GET", "/v1/contracts", SELLER | COMPANY | OPERATOR, contracts.list_contracts,
+         "contracts", answer=ContractList, listed=True, filters=("seller_id", "company_id")),
+    _row("POST", "/v1/contracts", OPERATOR, contracts.create_contract, "contracts",
+         body=ContractBody, answer=ContractAnswer, status=201, keyed=True, faults=(409,)),
+    _row("GET", "/v1/contracts/{contract_id}", SELLER | COMPANY | OPERATOR,
+         contracts.get_contract, "contracts", answer=ContractAnswer, faults=(404,)),
+    _row("POST", "/v1/contracts/{contract_id}/versions", OPERATOR, contracts.add_contract_version,
+         "contracts", body=VersionBody, answer=ContractAnswer, status=201, keyed=True,
+         faults=(404, 409)),
+    _row("POST", "/v1/contracts/{contract_id}/end", OPERATOR, contracts.end_contract, "contracts",
+         body=ContractEndBody, answer=ContractAnswer, keyed=True, faults=(404, 409)),
+    _row("GET", "/v1/contracts/{contract_id}/refusals", SELLER | COMPANY | OPERATOR,
+         contracts.list_contract_refusals, "contracts", answer=BreachList, listed=True,
+         faults=(404,)),
     _row("GET", "/v1/companies/{company_id}/standing", COMPANY | OPERATOR, accounts.get_standing,
          "standing", answer=StandingAnswer, faults=(404,)),
     _row("GET", "/v1/companies/{company_id}/signing-secret", COMPANY | OPERATOR,
