@@ -274,7 +274,12 @@ def phase(versions: Sequence[Contract], at: datetime) -> Phase:
     """Where a contract stands at a moment, from all its versions."""
     current = in_force(versions, at)
     if current is None:
-        ahead = any(one.effective_from > at and not _is_void(one) for one in versions)
+        ahead = any(
+            one.effective_from > at
+            and one.effective_to != one.effective_from
+            and not is_withdrawn(one, versions)
+            for one in versions
+        )
         return "scheduled" if ahead else "ended"
     deal = deal_of(current, at)
     if deal.closed is not None:
@@ -282,8 +287,12 @@ def phase(versions: Sequence[Contract], at: datetime) -> Phase:
     return "trial" if deal.is_trial else "in_force"
 
 
-def _is_void(version: Contract) -> bool:
-    return version.effective_to is not None and version.effective_to <= version.effective_from
+def is_withdrawn(version: Contract, versions: Iterable[Contract]) -> bool:
+    """Whether a newer version takes effect no later, so that this one never does."""
+    return any(
+        other.number > version.number and other.effective_from <= version.effective_from
+        for other in versions
+    )
 
 
 _CLOSED: Final[dict[Reason, Phase]] = {

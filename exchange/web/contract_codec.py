@@ -14,6 +14,7 @@ from exchange.core.contract import (
     Contract,
     Trial,
     in_force,
+    is_withdrawn,
     phase,
 )
 from exchange.core.money import BASIS_POINTS, MoneyError, parse_signed_cents
@@ -169,10 +170,9 @@ def _version(
 def _status(
     one: Contract, record: ContractRecord, current: Contract | None, now: datetime
 ) -> Literal["scheduled", "in_force", "superseded", "withdrawn", "ended"]:
-    later = [other for other in record.versions if other.number > one.number]
     if one is current:
         return "in_force"
-    if any(other.effective_from <= one.effective_from for other in later):
+    if is_withdrawn(one, record.versions):
         return "withdrawn"
     if one.effective_from > now:
         return "scheduled"

@@ -21,7 +21,7 @@ from exchange.core.rejection import ReturnCap
 from exchange.core.terms import Applied, Tier
 from exchange.embedded import StoreUrls
 from exchange.flow.contracts import ContractRecord, Draft
-from exchange.flow.faults import Conflict, Fault, Invalid
+from exchange.flow.faults import Conflict, Fault
 from exchange.flow.ports import Receipt
 from tests.flow.market import ATTRIBUTES, INBOX, Desk, http, open_desk, until
 
@@ -99,40 +99,6 @@ async def test_section_9_without_a_contract_the_verticals_defaults_hold(desk: De
     assert await desk.price(seller) == 100_00
 
 
-async def test_section_9_a_blocked_pair_does_not_trade(desk: Desk) -> None:
-    seller, company = await pair(desk)
-    await contract(desk, seller, company, blocked=True)
-    assert (await desk.ping(seller)).reasons == {"contract": 1}
-    assert await desk.price(await desk.seller("another")) == 100_00
-
-
-async def test_section_9_a_lead_is_sold_in_the_contracts_types_only(desk: Desk) -> None:
-    seller, company = await desk.seller(), await desk.company()
-    await desk.campaign(company, 100_00, shared={2: 40_00})
-    await contract(desk, seller, company, lead_types=("shared",))
-    assert (await desk.ping(seller)).reasons == {"lead_type": 1}
-    shared = await desk.ping(seller, max_buyers=2)
-    assert shared.share == 2
-    assert [c.share for c in shared.candidates if c.outcome != "no_bid"] == [2]
-
-
-@pytest.mark.parametrize(
-    ("score", "price"), [(100, 120_00), (80, 120_00), (79, 97_50), (50, 97_50), (49, None)]
-)
-async def test_section_9_better_leads_cost_more_and_bad_ones_get_no_bid(
-    desk: Desk, score: int, price: int | None
-) -> None:
-    seller, company = await pair(desk)
-    tiers = (Tier(min_score=50, add_cents=-2_50), Tier(min_score=80, multiply_bp=12_000))
-    await contract(desk, seller, company, tiers=tiers)
-    receipt = await scored(desk, seller, score)
-    if price is None:
-        assert receipt.reasons == {"low_score": 1}
-    else:
-        assert receipt.offer is not None
-        assert receipt.offer.ranks[0].charged_cents == price
-
-
 async def test_section_9_the_receipt_shows_what_the_contract_made_of_the_price(desk: Desk) -> None:
     seller, company = await pair(desk)
     tier = Tier(min_score=80, multiply_bp=12_000)
@@ -156,16 +122,6 @@ async def test_section_9_the_rectified_price_is_of_the_base_after_the_terms(desk
     await desk.reject(company, lead)
     await contract(desk, seller, company, discount_bp=1_000)
     assert await desk.price(seller) == 45_00
-
-
-async def test_section_9_a_first_look_is_a_round_before_the_others(desk: Desk) -> None:
-    seller, company = await pair(desk, 50_00)
-    other = await desk.company("dearer")
-    await desk.campaign(other, 90_00)
-    await contract(desk, seller, company, first_look=True)
-    receipt = await desk.ping(seller, credit_score=500)
-    assert not receipt.premium and receipt.offer is not None
-    assert [one.company_id for one in receipt.offer.ranks] == [company, other]
 
 
 async def test_section_9_a_contract_holds_where_many_campaigns_race(desk: Desk) -> None:
@@ -215,27 +171,6 @@ async def test_section_9_a_trial_begins_and_ends_by_itself(desk: Desk) -> None:
     assert (await desk.ping(seller)).reasons == {"trial_over": 1}
 
 
-async def test_section_9_a_trials_terms_hold_inside_it_only(desk: Desk) -> None:
-    seller, company = await pair(desk)
-    now = desk.clock.now()
-    trial = Trial(starts_at=now, ends_at=now + timedelta(days=7), continues=True, discount_bp=2_500)
-    await contract(desk, seller, company, trial=trial)
-    assert await desk.price(seller) == 75_00
-    desk.clock.forward(days=7)
-    assert await desk.price(seller) == 100_00
-
-
-async def test_section_9_a_new_version_continues_a_trial_that_ended(desk: Desk) -> None:
-    seller, company = await pair(desk)
-    now = desk.clock.now()
-    trial = Trial(starts_at=now, ends_at=now + timedelta(days=1))
-    made = await contract(desk, seller, company, trial=trial)
-    desk.clock.forward(days=2)
-    assert (await desk.ping(seller)).reasons == {"trial_over": 1}
-    await amend(desk, made.contract_id)
-    assert await desk.price(seller) == 100_00
-
-
 # --- versions -------------------------------------------------------------------------------------
 
 
@@ -247,18 +182,6 @@ async def test_section_9_a_new_version_takes_effect_from_its_time_on(desk: Desk)
     assert await desk.price(seller) == 90_00
     desk.clock.forward(hours=1)
     assert await desk.price(seller) == 80_00
-
-
-async def test_section_9_a_version_that_takes_effect_earlier_withdraws_a_scheduled_one(
-    desk: Desk,
-) -> None:
-    seller, company = await pair(desk)
-    made = await contract(desk, seller, company)
-    later = desk.clock.now() + timedelta(hours=1)
-    await amend(desk, made.contract_id, since=later, blocked=True)
-    await amend(desk, made.contract_id, discount_bp=1_000)
-    desk.clock.forward(hours=2)
-    assert await desk.price(seller) == 90_00
 
 
 async def test_section_9_after_its_end_the_defaults_hold_and_another_contract_may_begin(
@@ -299,13 +222,6 @@ async def test_section_9_the_same_request_under_the_same_key_is_one_version(desk
     with pytest.raises(Conflict) as other:
         await contract(desk, seller, company, key="k-1", discount_bp=2_000)
     assert other.value.code == "idempotency_conflict"
-
-
-async def test_section_9_a_version_cannot_take_effect_in_the_past(desk: Desk) -> None:
-    seller, company = await pair(desk)
-    with pytest.raises(Invalid) as fault:
-        await contract(desk, seller, company, since=desk.clock.now() - timedelta(seconds=1))
-    assert fault.value.field == "effective_from"
 
 
 @pytest.mark.parametrize(

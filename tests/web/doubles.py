@@ -26,6 +26,7 @@ from exchange.core.reasons import Reason
 from exchange.core.standing import Bucket, Standing, Window, weigh
 from exchange.core.verticals import AttributeSpec, VerticalSpec, compile_vertical
 from exchange.flow.bidding import BidderState
+from exchange.flow.contracts import Contracts
 from exchange.flow.faults import Conflict, NotFound, because
 from exchange.flow.ports import (
     Clock,
@@ -46,6 +47,7 @@ from exchange.flow.registry import (
     Registry,
     Reset,
 )
+from tests.web.contracts_double import MemoryContracts
 
 NOW = datetime(2026, 11, 21, 22, 40, tzinfo=UTC)
 TODAY = NOW.date()
@@ -269,6 +271,8 @@ class MemoryDoors:
         self.accounts = MemoryRegistry()
         self.registry: Registry = self.accounts
         self.inbox: Inbox = MemoryInbox()
+        self.kept_contracts = MemoryContracts()
+        self.contracts: Contracts = self.kept_contracts
         self.pings: list[Ping] = []
         self.posts: list[PostRequest] = []
         self.receipts: dict[str, Receipt] = {}
