@@ -217,7 +217,7 @@ class Exchange:
             offers=self.offers,
             books=self.books,
             courier=self.courier,
-            breaches=self.contracts,
+            contracts=self.contracts,
             announcer=self.announcer,
             clock=self.clock,
             backoff_s=settings.delivery.backoff_ms / 1000,

@@ -35,8 +35,9 @@ class Trial(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The time the pair tries each other out: outside it, they do not trade.
 
     From ``starts_at`` until ``ends_at`` (exclusive) its ``discount_bp`` and ``return_window_s``
-    hold in place of the contract's, where given. With ``continues`` the contract goes on under its
-    own terms afterwards; without, only a new version lets the pair trade again.
+    hold in place of the contract's, where given, and of the leads offered in it the company buys at
+    most ``leads``, and for at most ``spend_cents``. With ``continues`` the contract goes on under
+    its own terms afterwards; without, only a new version lets the pair trade again.
     """
 
     starts_at: datetime
@@ -44,6 +45,8 @@ class Trial(Struct, frozen=True, kw_only=True, omit_defaults=True):
     continues: bool = False
     discount_bp: int | None = None
     return_window_s: int | None = None
+    leads: int | None = None
+    spend_cents: int | None = None
 
 
 class Clauses(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -90,8 +93,8 @@ class Contract(Struct, frozen=True, kw_only=True):
 class Deal(Struct, frozen=True, kw_only=True):
     """What holds between a seller and a company at a moment, ready to be asked.
 
-    ``closed`` says why they do not trade, if they do not. ``tiers`` are highest first. ``is_trial``
-    tells that the trial's terms are in it. It is so until ``until``, if nothing is recorded.
+    ``closed`` says why they do not trade, if they do not. ``tiers`` are highest first. ``trial`` is
+    the one whose terms are in it. It is so until ``until``, if nothing is recorded.
     """
 
     contract_id: str
@@ -107,7 +110,7 @@ class Deal(Struct, frozen=True, kw_only=True):
     return_window_s: int | None = None
     return_cap: ReturnCap | None = None
     reviewed: bool = False
-    is_trial: bool = False
+    trial: Trial | None = None
     until: datetime | None = None
 
     @property
@@ -119,6 +122,13 @@ class Deal(Struct, frozen=True, kw_only=True):
     def moves_prices(self) -> bool:
         """Whether it may make a base of a price that is not the price itself."""
         return bool(self.discount_bp) or not all(tier.is_neutral for tier in self.tiers)
+
+    @property
+    def capped_trial(self) -> Trial | None:
+        """The trial that bounds what the company buys, if one does."""
+        trial = self.trial
+        bounded = trial is not None and (trial.leads, trial.spend_cents) != (None, None)
+        return trial if bounded else None
 
     def sells(self, share: int) -> bool:
         """Whether leads are sold at a share count; 1 is exclusive."""
@@ -157,9 +167,10 @@ def next_change(versions: Iterable[Contract], after: datetime) -> datetime | Non
 def deal_of(contract: Contract, at: datetime) -> Deal:
     """What a version in force says at a moment, its trial's terms in place of its own."""
     clauses, trial = contract.clauses, contract.clauses.trial
-    is_trial = trial is not None and trial.starts_at <= at < trial.ends_at
+    if trial is not None and not trial.starts_at <= at < trial.ends_at:
+        trial = None
     discount_bp, window_s = clauses.discount_bp, clauses.return_window_s
-    if is_trial and trial is not None:
+    if trial is not None:
         discount_bp = discount_bp if trial.discount_bp is None else trial.discount_bp
         window_s = window_s if trial.return_window_s is None else trial.return_window_s
     return Deal(
@@ -176,7 +187,7 @@ def deal_of(contract: Contract, at: datetime) -> Deal:
         return_window_s=0 if discount_bp else window_s,
         return_cap=clauses.return_cap,
         reviewed=clauses.reviewed,
-        is_trial=is_trial,
+        trial=trial,
         until=next_change([contract], at),
     )
 
@@ -284,7 +295,7 @@ def phase(versions: Sequence[Contract], at: datetime) -> Phase:
     deal = deal_of(current, at)
     if deal.closed is not None:
         return _CLOSED[deal.closed]
-    return "trial" if deal.is_trial else "in_force"
+    return "in_force" if deal.trial is None else "trial"
 
 
 def is_withdrawn(version: Contract, versions: Iterable[Contract]) -> bool:

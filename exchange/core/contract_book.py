@@ -8,12 +8,18 @@ Source: rules §9.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from exchange.core.contract import Contract, Deal, deal_of, in_force, next_change
 from exchange.core.model import CompanyId, SellerId
+from exchange.core.reasons import Reason
+
+FULL_S: Final = 60
+"""How long a trial that had no room makes no bids before it is tried again."""
 
 
 class ContractChange(Struct, frozen=True, kw_only=True):
@@ -45,6 +51,7 @@ class ContractBook:
         self.complete = 0
         self._ahead: set[int] = set()
         self._deals: dict[SellerId, SellerDeals] = {}
+        self._full: dict[tuple[SellerId, CompanyId], datetime] = {}
 
     def apply(self, change: ContractChange) -> None:
         """Take a version in, once."""
@@ -58,6 +65,15 @@ class ContractBook:
         companies = self.sellers.setdefault(one.seller_id, {})
         companies[one.company_id] = (*companies.get(one.company_id, ()), one)
         self._deals.pop(one.seller_id, None)
+        self._full.pop((one.seller_id, one.company_id), None)
+
+    def fill(self, seller_id: SellerId, company_id: CompanyId, now: datetime) -> None:
+        """Note that a pair's trial had no room: no bids under it for `FULL_S`.
+
+        A delivery that is refused makes room again, so it is tried anew then.
+        """
+        self._full[seller_id, company_id] = now + timedelta(seconds=FULL_S)
+        self._deals.pop(seller_id, None)
 
     def deal(self, seller_id: SellerId, company_id: CompanyId, at: datetime) -> Deal | None:
         """What held between a pair at a moment; None for the vertical's defaults."""
@@ -73,11 +89,18 @@ class ContractBook:
         companies = self.sellers.get(seller_id)
         if companies is None:
             return None
-        found = {company_id: self.deal(seller_id, company_id, now) for company_id in companies}
         changes = [next_change(versions, now) for versions in companies.values()]
+        found: dict[CompanyId, Deal] = {}
+        for company_id in companies:
+            deal = self.deal(seller_id, company_id, now)
+            if deal is None:
+                continue
+            full_until = self._full.get((seller_id, company_id), now)
+            if full_until > now and deal.capped_trial is not None and deal.closed is None:
+                deal = replace(deal, closed=Reason.TRIAL_FULL)
+                changes.append(full_until)
+            found[company_id] = deal
         known = self._deals[seller_id] = SellerDeals(
-            now,
-            min((moment for moment in changes if moment is not None), default=None),
-            {company_id: deal for company_id, deal in found.items() if deal is not None},
+            now, min((moment for moment in changes if moment is not None), default=None), found
         )
         return known

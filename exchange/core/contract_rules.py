@@ -116,6 +116,10 @@ def _check_trial(trial: Trial, discount_bp: int, effective_to: datetime | None) 
     if trial.discount_bp is not None:
         discount_bp = trial.discount_bp
         _check_discount(discount_bp, "terms.trial.discount_pct")
+    if trial.leads is not None and trial.leads < 1:
+        raise ContractFault("terms.trial.leads", "must be at least 1")
+    if trial.spend_cents is not None and trial.spend_cents < 1:
+        raise ContractFault("terms.trial.spend", "must be more than 0")
     if discount_bp and trial.return_window_s is not None:
         raise ContractFault(
             "terms.trial.return_window_h", "has no meaning: a discount is in place of returns"

@@ -55,6 +55,7 @@ class Reason(IntEnum):
     LOW_SCORE = 276
     TRIAL_NOT_BEGUN = 277
     TRIAL_OVER = 278
+    TRIAL_FULL = 279
 
     OUTBID = 301
     BELOW_MIN_PRICE = 302
@@ -208,6 +209,7 @@ _MESSAGES: Final = {
     Reason.LOW_SCORE: "The lead's quality score is below every tier of the contract.",
     Reason.TRIAL_NOT_BEGUN: "The contract's trial has not begun.",
     Reason.TRIAL_OVER: "The contract's trial has ended and was not continued.",
+    Reason.TRIAL_FULL: "The contract's trial has no room for more leads.",
     Reason.OUTBID: "A higher rectified price won.",
     Reason.BELOW_MIN_PRICE: "The price after the margin is below the seller's minimum.",
     Reason.BELOW_FLOOR: "The price is below the vertical's floor.",

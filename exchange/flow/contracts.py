@@ -12,7 +12,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from exchange.core.contract import Clauses, Contract
+from exchange.core.contract import Clauses, Contract, Trial
 from exchange.core.model import CompanyId, DeliveryId, LeadId, SellerId
 from exchange.core.reasons import Reason
 
@@ -49,15 +49,32 @@ class Breach(Struct, frozen=True, kw_only=True):
     noted_at: datetime
 
 
-class Breaches(Protocol):
-    """Notes refusals outside contracts."""
+class TrialHold(Struct, frozen=True, kw_only=True):
+    """A delivery that needs room in the trial of a contract."""
+
+    delivery_id: DeliveryId
+    contract_id: str
+    trial: Trial
+    offered_at: datetime
+    charged_cents: int
+
+
+class SaleContracts(Protocol):
+    """What selling a lead needs of contracts."""
 
     async def note_breach(self, breach: Breach) -> None:
-        """Note a refusal, once for its delivery."""
+        """Note a refusal outside its contract, once for its delivery."""
+        ...
+
+    async def hold_trial(self, hold: TrialHold) -> bool:
+        """Take room in a trial for a delivery, once; False where there is none.
+
+        It is free again once the delivery has ended without a sale.
+        """
         ...
 
 
-class Contracts(Breaches, Protocol):
+class Contracts(SaleContracts, Protocol):
     """Contracts, their versions, and what was refused outside them.
 
     What cannot stand raises Invalid with the place, what contradicts what stands Conflict. The same

@@ -22,7 +22,7 @@ from exchange.core.model import Campaign, CompanyId, DeliveryId, LeadId
 from exchange.core.reasons import Reason
 from exchange.core.standing import Verdict
 from exchange.flow.announce import Announcer
-from exchange.flow.contracts import Breach, Breaches
+from exchange.flow.contracts import Breach, SaleContracts, TrialHold
 from exchange.flow.deliver import Incident, deliver, is_certain
 from exchange.flow.faults import LostLead, Unavailable
 from exchange.flow.ports import (
@@ -56,7 +56,7 @@ class Selling:
         offers: Offers,
         books: Books,
         courier: Courier,
-        breaches: Breaches,
+        contracts: SaleContracts,
         announcer: Announcer,
         clock: Clock,
         backoff_s: float,
@@ -70,7 +70,7 @@ class Selling:
         self._offers = offers
         self._books = books
         self._courier = courier
-        self._breaches = breaches
+        self._contracts = contracts
         self._announcer = announcer
         self._clock = clock
         self._backoff_s = backoff_s
@@ -91,6 +91,9 @@ class Selling:
             return None
         campaign = self._market.campaign(assignments[0].ranked.campaign_id)
         if campaign is None or not is_certain(campaign):
+            return None
+        deal = self._deal(lead, assignments[0])
+        if deal is not None and deal.capped_trial is not None:
             return None
         run, attempt = Progress(lead), Attempt(result="accepted", kind=campaign.delivery[0].kind)
         run.advance(assignments[0].leg, Event.CLAIMED)
@@ -133,6 +136,28 @@ class Selling:
             return self._market.policy.rejection_window_s
         return deal.return_window_s
 
+    async def _hold_trial(
+        self, lead: OpenLead, assignment: Assignment, delivery_id: DeliveryId
+    ) -> bool:
+        """Take room where the lead was offered in a trial with a cap; False where none is left."""
+        deal, ranked, offer = self._deal(lead, assignment), assignment.ranked, lead.offer
+        trial = None if deal is None or offer.test else deal.capped_trial
+        if deal is None or trial is None:
+            return True
+        held = await self._contracts.hold_trial(
+            TrialHold(
+                delivery_id=delivery_id,
+                contract_id=deal.contract_id,
+                trial=trial,
+                offered_at=offer.decided_at,
+                charged_cents=ranked.charged_cents,
+            )
+        )
+        if not held:
+            contracts = self._market.contracts
+            contracts.fill(offer.seller_id, ranked.company_id, self._clock.now())
+        return held
+
     async def _note_breach(
         self,
         lead: OpenLead,
@@ -148,7 +173,7 @@ class Selling:
         deal = self._deal(lead, assignment)
         if deal is None or lead.offer.test or judge_refusal(deal, reason) is None:
             return
-        await self._breaches.note_breach(
+        await self._contracts.note_breach(
             Breach(
                 delivery_id=delivery_id,
                 lead_id=lead.lead_id,
@@ -229,6 +254,9 @@ class Selling:
         """Check the gate again and hold the company's room; False where there is none."""
         if not self._may_buy(assignment):
             run.no_room(assignment, Reason.CRM_GATE)
+            return False
+        if not await self._hold_trial(run.lead, assignment, delivery_id):
+            run.no_room(assignment, Reason.TRIAL_FULL)
             return False
         now = self._clock.now()
         outcome, change = await self._books.reserve(

@@ -19,7 +19,7 @@ from exchange.core.contract_book import ContractChange
 from exchange.core.contract_rules import ContractFault, check_contract, overlapping
 from exchange.core.model import CompanyId, SellerId
 from exchange.core.reasons import Reason
-from exchange.flow.contracts import Breach, ContractRecord, Draft
+from exchange.flow.contracts import Breach, ContractRecord, Draft, TrialHold
 from exchange.flow.faults import Conflict, Invalid
 from exchange.stores.postgres import QUERIES, Postgres, Record
 
@@ -142,6 +142,21 @@ class PostgresContracts:
             breach.reason,
             breach.noted_at,
         )
+
+    async def hold_trial(self, hold: TrialHold) -> bool:
+        """Take room in a trial for a delivery, once; False where there is none."""
+        held = await self._postgres.value(
+            "hold_trial",
+            hold.delivery_id,
+            hold.contract_id,
+            hold.offered_at,
+            hold.charged_cents,
+            hold.trial.starts_at,
+            hold.trial.ends_at,
+            hold.trial.leads,
+            hold.trial.spend_cents,
+        )
+        return bool(held)
 
     async def breaches(self, contract_id: str | None, after: str, limit: int) -> Sequence[Breach]:
         """Refusals outside a contract, or any, in the order of their deliveries' ids."""

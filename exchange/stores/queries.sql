@@ -212,6 +212,9 @@ where seller_id = $1 and company_id = $2 and day >= $3 and day <= $4 and sold_at
 -- name: offer_of_lead
 select offer from lead where id = $1
 
+-- name: hold_trial
+select hold_trial($1, $2, $3, $4, $5, $6, $7, $8)
+
 -- name: note_breach
 insert into contract_breach (delivery_id, lead_id, seller_id, company_id, contract_id, version,
                              clause, reason, noted_at)

@@ -23,7 +23,7 @@ from exchange.core.rejection import ReturnCap
 from exchange.core.terms import Tier
 from exchange.flow.contracts import Breach, ContractRecord, Draft
 from exchange.flow.faults import Invalid
-from exchange.web.wire import dollars, give_reason
+from exchange.web.wire import cents, dollars, give_reason
 from exchange.web.wire_contracts import (
     BreachAnswer,
     ContractAnswer,
@@ -117,6 +117,8 @@ def _read_trial(body: TrialBody) -> Trial:
         continues=body.continues,
         discount_bp=None if body.discount_pct is None else _basis_points(body.discount_pct, field),
         return_window_s=_seconds(body.return_window_h),
+        leads=body.leads,
+        spend_cents=None if body.spend is None else cents(body.spend, "terms.trial.spend"),
     )
 
 
@@ -216,6 +218,8 @@ def _terms(clauses: Clauses) -> TermsBody:
             continues=trial.continues,
             discount_pct=_percent(trial.discount_bp),
             return_window_h=_hours(trial.return_window_s),
+            leads=trial.leads,
+            spend=None if trial.spend_cents is None else dollars(trial.spend_cents),
         ),
         first_look=clauses.first_look,
         reviewed=clauses.reviewed,

@@ -42,7 +42,8 @@ class ReturnCapBody(Body, frozen=True, kw_only=True):
 class TrialBody(Body, frozen=True, kw_only=True):
     """The only time the pair trades: not before it, nor after it unless it ``continues``.
 
-    Inside it ``discount_pct`` and ``return_window_h`` hold in place of the contract's.
+    Inside it ``discount_pct`` and ``return_window_h`` hold in place of the contract's, and the
+    company buys at most ``leads``, for at most ``spend`` dollars.
     """
 
     starts_at: Moment
@@ -50,6 +51,8 @@ class TrialBody(Body, frozen=True, kw_only=True):
     continues: bool = False
     discount_pct: Decimal | None = None
     return_window_h: Hours | None = None
+    leads: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
+    spend: Decimal | None = None
 
 
 class TermsBody(Body, frozen=True, kw_only=True):

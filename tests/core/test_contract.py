@@ -26,7 +26,7 @@ from exchange.core.contract import (
     phase,
     return_terms,
 )
-from exchange.core.contract_book import ContractBook, ContractChange
+from exchange.core.contract_book import FULL_S, ContractBook, ContractChange
 from exchange.core.contract_rules import ContractFault, check_contract
 from exchange.core.market import Market
 from exchange.core.model import Bid, CompanyId, Condition, SellerId
@@ -166,6 +166,16 @@ def test_section_9_a_trials_terms_hold_inside_it_only(hold: Any) -> None:
     made = traded(contract("roofs-co", trial=trial))
     assert price(hold, made, NOW) == 75_00
     assert price(hold, made, NOW + HOUR) == 100_00
+
+
+@BOTH
+def test_section_9_a_trial_that_had_no_room_bids_no_more_until_it_is_tried_again(hold: Any) -> None:
+    trial = Trial(starts_at=NOW, ends_at=NOW + HOUR, leads=5)
+    made = traded(contract("roofs-co", trial=trial))
+    assert price(hold, made) == 100_00
+    made.contracts.fill(SellerId("s-1"), CompanyId("roofs-co"), NOW)
+    assert reasons(hold, made) == {"trial_full": 1}
+    assert price(hold, made, NOW + timedelta(seconds=FULL_S)) == 100_00
 
 
 @BOTH
@@ -519,6 +529,9 @@ TRIAL = Trial(starts_at=NOW, ends_at=NOW + HOUR)
         (Clauses(trial=Trial(starts_at=NOW, ends_at=NOW)), "terms.trial.ends_at"),
         (Clauses(trial=Trial(starts_at=NOW, ends_at=NOW + timedelta(days=367))),
          "terms.trial.ends_at"),
+        (Clauses(trial=Trial(starts_at=NOW, ends_at=NOW + HOUR, leads=0)), "terms.trial.leads"),
+        (Clauses(trial=Trial(starts_at=NOW, ends_at=NOW + HOUR, spend_cents=0)),
+         "terms.trial.spend"),
         (Clauses(trial=Trial(starts_at=NOW, ends_at=NOW + HOUR, return_window_s=1)),
          "terms.trial.return_window_h"),
         (Clauses(trial=Trial(starts_at=NOW, ends_at=NOW + HOUR, return_window_s=DAY_S,

@@ -171,6 +171,62 @@ async def test_section_9_a_trial_begins_and_ends_by_itself(desk: Desk) -> None:
     assert (await desk.ping(seller)).reasons == {"trial_over": 1}
 
 
+def trial_of(desk: Desk, leads: int | None = None, spend_cents: int | None = None) -> Trial:
+    """A week's trial from now on."""
+    now = desk.clock.now()
+    return Trial(
+        starts_at=now, ends_at=now + timedelta(days=7), leads=leads, spend_cents=spend_cents
+    )
+
+
+@pytest.mark.parametrize("caps", [{"leads": 2}, {"spend_cents": 250_00}], ids=["leads", "dollars"])
+async def test_section_9_a_trial_has_room_for_so_much_and_no_more(
+    desk: Desk, caps: dict[str, int]
+) -> None:
+    seller, company = await pair(desk)
+    await contract(desk, seller, company, trial=trial_of(desk, **caps))
+    receipts = [await desk.ping(seller) for _ in range(3)]
+    results = [await desk.post(receipt) for receipt in receipts]
+    assert [one.status for one in results] == ["sold", "sold", "unsold"]
+    assert (await desk.ping(seller)).reasons == {"trial_full": 1}
+    # What another seller sells is under no trial.
+    assert await desk.price(await desk.seller("another")) == 100_00
+
+
+async def test_section_9_posts_at_once_do_not_pass_a_trials_cap(desk: Desk, other: Desk) -> None:
+    seller, company = await pair(desk)
+    await contract(desk, seller, company, trial=trial_of(desk, leads=3))
+    await until(lambda: other.exchange.market.contracts.complete == 1)
+    receipts = [await desk.ping(seller) for _ in range(8)]
+    results = await asyncio.gather(
+        *((desk, other)[i % 2].post(receipt) for i, receipt in enumerate(receipts))
+    )
+    assert sorted(one.status for one in results) == ["sold"] * 3 + ["unsold"] * 5
+
+
+async def test_section_9_a_refused_delivery_takes_no_room_in_a_trial(
+    desk: Desk, crm: CrmServer
+) -> None:
+    seller, company = await desk.seller(), await desk.company()
+    url = crm.set_behaviour("once", Behaviour(refuse_rate=1.0, heals_after=1))
+    await desk.campaign(company, 100_00, delivery=(http(url),))
+    await contract(desk, seller, company, trial=trial_of(desk, leads=1))
+    first = await desk.post(await desk.ping(seller))
+    assert first.status == "unsold"
+    crm.set_behaviour("once", Behaviour())
+    await desk.sell(seller)
+    second = await desk.post(await desk.ping(seller))
+    assert second.status == "unsold"
+
+
+async def test_section_9_a_test_lead_takes_no_room_in_a_trial(desk: Desk) -> None:
+    seller, company = await pair(desk)
+    await contract(desk, seller, company, trial=trial_of(desk, leads=1))
+    for _ in range(2):
+        assert (await desk.post(await desk.ping(seller, test=True))).status == "sold"
+    await desk.sell(seller)
+
+
 # --- versions -------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from exchange.core.contract import Contract
 from exchange.core.model import CompanyId, SellerId
-from exchange.flow.contracts import Breach, ContractRecord, Draft
+from exchange.flow.contracts import Breach, ContractRecord, Draft, TrialHold
 
 
 class MemoryContracts:
@@ -98,6 +98,9 @@ class MemoryContracts:
 
     async def note_breach(self, breach: Breach) -> None:
         self.kept.append(breach)
+
+    async def hold_trial(self, hold: TrialHold) -> bool:
+        return True
 
     async def breaches(self, contract_id: str | None, after: str, limit: int) -> Sequence[Breach]:
         return [one for one in self.kept if contract_id in (None, one.contract_id)][:limit]
