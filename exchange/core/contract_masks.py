@@ -13,6 +13,7 @@ from msgspec import Struct
 from exchange.core.contract_book import SellerDeals
 from exchange.core.masks import Bounds
 from exchange.core.model import CompanyId
+from exchange.core.money import BASIS_POINTS
 
 
 class SellerMasks(Struct, frozen=True, eq=False):
@@ -31,6 +32,17 @@ class SellerMasks(Struct, frozen=True, eq=False):
     scored: Bounds
     priced: int
     first_look: int
+    most_add_cents: int
+    most_multiply_bp: int
+
+    def bound(self, top_cents: int) -> int:
+        """What a campaign worth at most ``top_cents`` by its list is worth at most under its terms.
+
+        Both are rectified prices in cents. The cent added before and the two after make up for
+        what three roundings may add.
+        """
+        raised = (top_cents + self.most_add_cents + 1) * self.most_multiply_bp
+        return raised // BASIS_POINTS + 2
 
     def barred(self, share: int) -> int:
         """The campaigns that are sold no leads at a share count."""
@@ -40,7 +52,8 @@ class SellerMasks(Struct, frozen=True, eq=False):
 def make_masks(deals: SellerDeals, age: int, of_company: Mapping[CompanyId, int]) -> SellerMasks:
     """Put a seller's deals on the campaigns of a vertical; ``age`` says which slots these are."""
     closed: dict[str, int] = {}
-    only_shared = only_exclusive = priced = first_look = 0
+    only_shared = only_exclusive = priced = first_look = most_add_cents = 0
+    most_multiply_bp = BASIS_POINTS
     scored = Bounds()
     for company_id, deal in deals.by_company.items():
         mask = of_company.get(company_id, 0)
@@ -56,6 +69,21 @@ def make_masks(deals: SellerDeals, age: int, of_company: Mapping[CompanyId, int]
             scored.add(deal.least_score, mask)
         if deal.moves_prices:
             priced |= mask
+            most_add_cents = max(most_add_cents, *(tier.add_cents for tier in deal.tiers), 0)
+            most_multiply_bp = max(
+                most_multiply_bp, *(tier.multiply_bp for tier in deal.tiers), BASIS_POINTS
+            )
         if deal.first_look:
             first_look |= mask
-    return SellerMasks(deals, age, closed, only_shared, only_exclusive, scored, priced, first_look)
+    return SellerMasks(
+        deals=deals,
+        age=age,
+        closed=closed,
+        only_shared=only_shared,
+        only_exclusive=only_exclusive,
+        scored=scored,
+        priced=priced,
+        first_look=first_look,
+        most_add_cents=most_add_cents,
+        most_multiply_bp=most_multiply_bp,
+    )

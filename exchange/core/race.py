@@ -22,6 +22,7 @@ from exchange.core.auction import (
     is_premium,
 )
 from exchange.core.contract import Deal
+from exchange.core.contract_masks import SellerMasks
 from exchange.core.index import Gated
 from exchange.core.market import Market
 from exchange.core.masks import slots_of
@@ -169,8 +170,8 @@ class _Race:
         floor, min_price, tight = self._floor, self._ping.min_price_cents, index.tight
         held: dict[CompanyId, int] = {}
         least = 0
-        if mask & self._priced:
-            least = self._enter(mask & self._priced, share, deep, entrants, held)
+        if self._pact is not None and mask & self._priced:
+            least = self._enter(self._pact, mask & self._priced, share, deep, entrants, held)
             mask &= ~self._priced
         words = index.shelf.words(mask)
         for block in index.shelf.order:
@@ -210,30 +211,41 @@ class _Race:
 
     def _enter(
         self,
+        pact: SellerMasks,
         priced: int,
         share: int,
         deep: int,
         entrants: list[Entrant],
         held: dict[CompanyId, int],
     ) -> int:
-        """Enter those priced by their contracts, each one; gives what a bid must reach then.
+        """Walk those priced by their contracts; gives what a bid must reach then.
 
-        No bound on their prices is known before, so they have no place in the walk.
+        The shelf knows what they are worth without; no terms raise that beyond the pact's bound.
         """
-        for slot in slots_of(priced):
-            quote = self._index.quote(slot)
-            price = self._price(quote, share)
-            if price is None:
-                continue
-            if price.rectified_cents < self._floor or (
-                price.seller_cents < self._ping.min_price_cents
-            ):
-                self._look(slot)
-            elif not self._no_room(quote, price):
-                entrants.append((-price.rectified_cents, slot, price))
-                best = max(price.rectified_cents, held.get(quote.company_id, -1))
-                held[quote.company_id] = best
-        return sorted(held.values())[-deep] if len(held) >= deep else 0
+        shelf, top_of, least = self._index.shelf, self._index.tops.__getitem__, 0
+        words = shelf.words(priced)
+        for block in shelf.order:
+            if pact.bound(block.bound_cents) < least:
+                break
+            first = block.number * WORD
+            slots = [first + place for place in slots_of(words[block.number])]
+            slots.sort(key=top_of, reverse=True)
+            for slot in slots:
+                if pact.bound(top_of(slot)) < least:
+                    break
+                quote = self._index.quote(slot)
+                price = self._price(quote, share)
+                if price is None:
+                    continue
+                rectified = price.rectified_cents
+                if rectified < self._floor or price.seller_cents < self._ping.min_price_cents:
+                    self._look(slot)
+                elif rectified >= least and not self._no_room(quote, price):
+                    entrants.append((-rectified, slot, price))
+                    held[quote.company_id] = max(rectified, held.get(quote.company_id, -1))
+                    if len(held) >= deep:
+                        least = sorted(held.values())[-deep]
+        return least
 
     def _bids(self, entrants: list[Entrant], share: int) -> list[Ranked]:
         """Entrants as bids in their order, of each company its best."""

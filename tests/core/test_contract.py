@@ -30,6 +30,7 @@ from exchange.core.contract_book import FULL_S, ContractBook, ContractChange
 from exchange.core.contract_rules import ContractFault, check_contract
 from exchange.core.market import Market
 from exchange.core.model import Bid, CompanyId, Condition, SellerId
+from exchange.core.pricing import rectify
 from exchange.core.race import race
 from exchange.core.reasons import Reason
 from exchange.core.rejection import ReturnCap, Returned, Terms, clause_of, judge
@@ -349,6 +350,40 @@ def test_section_9_tier_then_discount_then_rate_each_rounded_half_to_even(
         told |= {(bid.base_cents, bid.rectified_cents) for bid in held.award.ranks}
         told |= {(c.base_cents, c.rectified_cents) for c in held.candidates}
         assert told == {(base, rectified)}
+
+
+@given(
+    listed=st.integers(0, 500_00),
+    more=st.integers(0, 100_00),
+    tiers=st.lists(
+        st.builds(
+            Tier,
+            min_score=st.integers(0, 100),
+            add_cents=st.integers(-50_00, 50_00),
+            multiply_bp=st.integers(1, 100_000),
+        ),
+        unique_by=lambda tier: tier.min_score,
+        max_size=3,
+    ),
+    discount=st.integers(0, 9_999),
+    manual=st.integers(0, 10_000_00),
+    score=st.integers(0, 100),
+)
+def test_no_price_under_a_contract_is_worth_more_than_the_race_reckons_with(
+    listed: int, more: int, tiers: list[Tier], discount: int, manual: int, score: int
+) -> None:
+    made = market(
+        [campaign("roofs", bid=Bid(exclusive_cents=listed + more))],
+        [company("roofs-co", rated(10_000_00, manual=manual))],
+    )
+    change = contract("roofs-co", tiers=tuple(tiers), discount_bp=discount)
+    made.contracts.apply(change)
+    index, standing = made.indexes["solar"], made.standings[CompanyId("roofs-co")]
+    masks = index.contracts_of(SellerId("s-1"), NOW)
+    base, _ = apply_terms(deal_of(change.contract, NOW), listed, score, is_named=False)
+    assert masks is not None
+    if masks.priced:
+        assert rectify(base, standing) <= masks.bound(index.tops[0])
 
 
 @given(
