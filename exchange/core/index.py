@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from exchange.core.company import Company
 from exchange.core.contract_book import ContractBook
-from exchange.core.contract_masks import SellerMasks, make_masks
+from exchange.core.contract_masks import SellerMasks
 from exchange.core.hours import is_open
 from exchange.core.masks import Bounds, FilterIndex, slots_of
 from exchange.core.matching import why_no_room
@@ -55,7 +55,6 @@ class VerticalIndex:
         self._policy = policy
         self._contracts = ContractBook() if contracts is None else contracts
         self._by_seller: dict[SellerId, SellerMasks] = {}
-        self._slots_age = 0
         self._companies = companies
         self._standings = standings
         self._filters = FilterIndex(vertical)
@@ -164,9 +163,8 @@ class VerticalIndex:
         if deals is None:
             return None
         masks = self._by_seller.get(seller_id)
-        if masks is None or masks.deals is not deals or masks.age != self._slots_age:
-            masks = make_masks(deals, self._slots_age, self._of_company)
-            self._by_seller[seller_id] = masks
+        if masks is None or masks.deals is not deals:
+            masks = self._by_seller[seller_id] = SellerMasks(deals, self._of_company)
         return masks
 
     def is_barred(self, seller_id: SellerId, slot: int, share: int) -> bool:
@@ -244,7 +242,8 @@ class VerticalIndex:
 
     def _enter(self, runner: Runner, slot: int) -> None:
         campaign, bit = runner.campaign, 1 << slot
-        self._slots_age += 1
+        for masks in self._by_seller.values():
+            masks.enter(campaign.company_id, bit)
         while len(self.tops) <= slot:
             self.tops.append(0)
             self.quotes.append(None)
@@ -270,7 +269,8 @@ class VerticalIndex:
 
     def _leave(self, runner: Runner, slot: int) -> None:
         campaign, keep = runner.campaign, ~(1 << slot)
-        self._slots_age += 1
+        for masks in self._by_seller.values():
+            masks.leave(campaign.company_id, 1 << slot)
         self._filters.remove(slot)
         self._of_company[campaign.company_id] &= keep
         if campaign.schedule.windows:

@@ -223,15 +223,15 @@ class _Race:
         The shelf knows what they are worth without; no terms raise that beyond the pact's bound.
         """
         shelf, top_of, least = self._index.shelf, self._index.tops.__getitem__, 0
-        words = shelf.words(priced)
+        words, score = shelf.words(priced), self._ping.quality_score
         for block in shelf.order:
-            if pact.bound(block.bound_cents) < least:
+            if pact.bound(block.bound_cents, score) < least:
                 break
             first = block.number * WORD
             slots = [first + place for place in slots_of(words[block.number])]
             slots.sort(key=top_of, reverse=True)
             for slot in slots:
-                if pact.bound(top_of(slot)) < least:
+                if pact.bound(top_of(slot), score) < least:
                     break
                 quote = self._index.quote(slot)
                 price = self._price(quote, share)

@@ -383,7 +383,7 @@ def test_no_price_under_a_contract_is_worth_more_than_the_race_reckons_with(
     base, _ = apply_terms(deal_of(change.contract, NOW), listed, score, is_named=False)
     assert masks is not None
     if masks.priced:
-        assert rectify(base, standing) <= masks.bound(index.tops[0])
+        assert rectify(base, standing) <= masks.bound(index.tops[0], score)
 
 
 @given(

@@ -31,6 +31,7 @@ from exchange.core.model import (
     PingId,
     Policy,
     Schedule,
+    SellerId,
 )
 from exchange.core.race import race
 from exchange.core.reasons import Reason
@@ -234,6 +235,8 @@ def worlds(draw: st.DrawFn) -> tuple[Market, list[Any]]:
                     **draw(clauses),
                 )
             )
+            # From here on the masks of its contracts follow every change.
+            made.indexes["solar"].contracts_of(SellerId("s-1"), NOW)
     pings = [
         ping(
             SOLAR,
