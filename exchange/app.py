@@ -39,6 +39,7 @@ from exchange.flow.ping import Pinging, PingTerms, tell_line
 from exchange.flow.ports import Answer, Clock, Parcel, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.post import Posting
 from exchange.flow.reject import Rejecting
+from exchange.flow.sale_terms import SaleTerms
 from exchange.flow.sell import Selling
 from exchange.settings import Secrets, Settings
 from exchange.stores.check import Checked, check
@@ -217,7 +218,7 @@ class Exchange:
             offers=self.offers,
             books=self.books,
             courier=self.courier,
-            contracts=self.contracts,
+            terms=SaleTerms(self.market, self.contracts, self.clock),
             announcer=self.announcer,
             clock=self.clock,
             backoff_s=settings.delivery.backoff_ms / 1000,

@@ -15,14 +15,12 @@ from uuid_utils import UUID, uuid5
 
 from exchange.core.cascade import Assignment, next_assignments
 from exchange.core.changes import CompanyChange
-from exchange.core.contract import Deal, judge_refusal
 from exchange.core.lifecycle import DONE, Event
 from exchange.core.market import Market
 from exchange.core.model import Campaign, CompanyId, DeliveryId, LeadId
 from exchange.core.reasons import Reason
 from exchange.core.standing import Verdict
 from exchange.flow.announce import Announcer
-from exchange.flow.contracts import Breach, SaleContracts, TrialHold
 from exchange.flow.deliver import Incident, deliver, is_certain
 from exchange.flow.faults import LostLead, Unavailable
 from exchange.flow.ports import (
@@ -40,6 +38,7 @@ from exchange.flow.ports import (
     Settlement,
 )
 from exchange.flow.progress import Progress
+from exchange.flow.sale_terms import SaleTerms
 
 _DELIVERY_NAMESPACE: Final = UUID("5bb4b6f0-3b5e-4c0c-9a3f-6b1e8d1a7c11")
 """Makes one delivery id of a lead and a company; constant, so that all workers make the same."""
@@ -56,7 +55,7 @@ class Selling:
         offers: Offers,
         books: Books,
         courier: Courier,
-        contracts: SaleContracts,
+        terms: SaleTerms,
         announcer: Announcer,
         clock: Clock,
         backoff_s: float,
@@ -70,7 +69,7 @@ class Selling:
         self._offers = offers
         self._books = books
         self._courier = courier
-        self._contracts = contracts
+        self._terms = terms
         self._announcer = announcer
         self._clock = clock
         self._backoff_s = backoff_s
@@ -92,8 +91,7 @@ class Selling:
         campaign = self._market.campaign(assignments[0].ranked.campaign_id)
         if campaign is None or not is_certain(campaign):
             return None
-        deal = self._deal(lead, assignments[0])
-        if deal is not None and deal.capped_trial is not None:
+        if self._terms.trial(lead, assignments[0]) is not None:
             return None
         run, attempt = Progress(lead), Attempt(result="accepted", kind=campaign.delivery[0].kind)
         run.advance(assignments[0].leg, Event.CLAIMED)
@@ -107,7 +105,7 @@ class Selling:
             kind=attempt.kind,
             now=now,
             day=self._today(now),
-            rejection_window_s=self._window_s(lead, assignments[0]),
+            rejection_window_s=self._terms.window_s(lead, assignments[0]),
             answer=run.answer(),
         )
 
@@ -121,71 +119,6 @@ class Selling:
         """Whether the gate is still open to a company."""
         standing = self._market.standings.get(assignment.ranked.company_id)
         return standing is not None and standing.verdict is not Verdict.EXCLUDED
-
-    def _deal(self, lead: OpenLead, assignment: Assignment) -> Deal | None:
-        """What held between seller and company when the lead was offered."""
-        contracts, offer = self._market.contracts, lead.offer
-        if not contracts.sellers:
-            return None
-        return contracts.deal(offer.seller_id, assignment.ranked.company_id, offer.decided_at)
-
-    def _window_s(self, lead: OpenLead, assignment: Assignment) -> int:
-        """How long the company may return the lead, in seconds."""
-        deal = self._deal(lead, assignment)
-        if deal is None or deal.return_window_s is None:
-            return self._market.policy.rejection_window_s
-        return deal.return_window_s
-
-    async def _hold_trial(
-        self, lead: OpenLead, assignment: Assignment, delivery_id: DeliveryId
-    ) -> bool:
-        """Take room where the lead was offered in a trial with a cap; False where none is left."""
-        deal, ranked, offer = self._deal(lead, assignment), assignment.ranked, lead.offer
-        trial = None if deal is None or offer.test else deal.capped_trial
-        if deal is None or trial is None:
-            return True
-        held = await self._contracts.hold_trial(
-            TrialHold(
-                delivery_id=delivery_id,
-                contract_id=deal.contract_id,
-                trial=trial,
-                offered_at=offer.decided_at,
-                charged_cents=ranked.charged_cents,
-            )
-        )
-        if not held:
-            contracts = self._market.contracts
-            contracts.fill(offer.seller_id, ranked.company_id, self._clock.now())
-        return held
-
-    async def _note_breach(
-        self,
-        lead: OpenLead,
-        assignment: Assignment,
-        delivery_id: DeliveryId,
-        reason: Reason | None,
-    ) -> None:
-        """Note a refusal that the contract does not allow, before it is booked.
-
-        Should this worker die in between, the company is asked again, and the note counts only if
-        it refuses again.
-        """
-        deal = self._deal(lead, assignment)
-        if deal is None or lead.offer.test or judge_refusal(deal, reason) is None:
-            return
-        await self._contracts.note_breach(
-            Breach(
-                delivery_id=delivery_id,
-                lead_id=lead.lead_id,
-                seller_id=lead.offer.seller_id,
-                company_id=assignment.ranked.company_id,
-                contract_id=deal.contract_id,
-                version=deal.version,
-                clause="refusal_reasons",
-                reason=reason or Reason.COMPANY_REFUSED,
-                noted_at=self._clock.now(),
-            )
-        )
 
     async def sell(self, lead: OpenLead) -> PostResult:
         """Take a lead down the ranks until every leg is sold or nobody is left, and close it."""
@@ -255,7 +188,7 @@ class Selling:
         if not self._may_buy(assignment):
             run.no_room(assignment, Reason.CRM_GATE)
             return False
-        if not await self._hold_trial(run.lead, assignment, delivery_id):
+        if not await self._terms.hold_trial(run.lead, assignment, delivery_id):
             run.no_room(assignment, Reason.TRIAL_FULL)
             return False
         now = self._clock.now()
@@ -285,8 +218,7 @@ class Selling:
         self, run: Progress, assignment: Assignment, delivery_id: DeliveryId, attempt: Attempt
     ) -> None:
         accepted = attempt.result == "accepted"
-        if attempt.result == "refused":
-            await self._note_breach(run.lead, assignment, delivery_id, attempt.reason)
+        await self._terms.note_breach(run.lead, assignment, delivery_id, attempt)
         run.advance(assignment.leg, Event.ACCEPTED if accepted else Event.NEXT_RANK)
         settled, change = await self._books.settle(
             Settlement(
@@ -299,7 +231,7 @@ class Selling:
                 detail=attempt.detail,
                 leg_state=run.states[assignment.leg],
                 now=self._clock.now(),
-                rejection_window_s=self._window_s(run.lead, assignment),
+                rejection_window_s=self._terms.window_s(run.lead, assignment),
                 attempts=attempt.attempts,
             )
         )
