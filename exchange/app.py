@@ -43,6 +43,7 @@ from exchange.flow.ports import Answer, Clock, Parcel, PostRequest, PostResult, 
 from exchange.flow.post import Posting
 from exchange.flow.reject import Rejecting
 from exchange.flow.returns import Returning
+from exchange.flow.sale_terms import SaleTerms
 from exchange.flow.sell import Selling
 from exchange.flow.standings import Standings
 from exchange.flow.what_if import WhatIf
@@ -51,6 +52,7 @@ from exchange.stores.check import Checked, check
 from exchange.stores.housekeeping import Housekeeping
 from exchange.stores.postgres import Postgres
 from exchange.stores.postgres_books import PostgresBooks
+from exchange.stores.postgres_contracts import PostgresContracts
 from exchange.stores.postgres_inbox import PostgresInbox
 from exchange.stores.postgres_receipts import PostgresReceipts
 from exchange.stores.postgres_registry import PostgresRegistry
@@ -150,6 +152,7 @@ class Exchange:
         self.snapshots = PostgresSnapshots(self.postgres)
         self.inbox = PostgresInbox(self.postgres, self.vault)
         self.announcer = Announcer(self.market, self.mirror, self._tell_unfit)
+        self.contracts = PostgresContracts(self.postgres, self.announcer.tell)
         self.registry = PostgresRegistry(
             self.postgres, settings.market, self.announcer.tell, self.today, time.monotonic
         )
@@ -300,6 +303,7 @@ class Exchange:
             offers=self.offers,
             books=self.books,
             courier=self.courier,
+            terms=SaleTerms(self.market, self.contracts, self.clock),
             announcer=self.announcer,
             clock=self.clock,
             backoff_s=settings.delivery.backoff_ms / 1000,

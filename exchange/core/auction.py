@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from exchange.core.contract import Deal, apply_terms
 from exchange.core.market import Market
 from exchange.core.matching import why_no_room, why_not
 from exchange.core.model import Campaign, CampaignId, CompanyId, Offer, Ping, PingId, Ranked
@@ -21,7 +22,8 @@ from exchange.core.pricing import charge, rectify, seller_price
 from exchange.core.reasons import Reason
 from exchange.core.remote import Hearing
 from exchange.core.runner import Runner, base_price
-from exchange.core.standing import Verdict
+from exchange.core.standing import Standing, Verdict
+from exchange.core.terms import Applied
 
 NOTHING_HEARD: Final[Hearing] = {}
 
@@ -42,7 +44,8 @@ class BidEntry(Ranked, frozen=True, kw_only=True, gc=False):
 class Candidate(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What became of one campaign, as the receipt keeps it; money in cents.
 
-    ``rejected`` over ``assigned`` is the exact overall rate the price was rectified by.
+    ``rejected`` over ``assigned`` is the exact overall rate the price was rectified by, ``terms``
+    what a contract made of the list price before, if it changed it.
     """
 
     campaign_id: CampaignId
@@ -58,6 +61,7 @@ class Candidate(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False)
     rank: int | None = None
     draw: int | None = None
     first_look: bool = False
+    terms: Applied | None = None
 
 
 class Award(Struct, frozen=True, kw_only=True, gc=False):
@@ -92,14 +96,16 @@ def decide(
     drawer = Drawer(draw_key, ping.ping_id)
     bids: list[BidEntry] = []
     refused: list[Candidate] = []
+    deals = market.contracts.deals(ping.seller_id, now) if market.contracts.sellers else None
     for runner in market.runners(ping.vertical):
         company_id = runner.campaign.company_id
         company, standing = market.companies.get(company_id), market.standings.get(company_id)
-        reason = why_not(runner, company, standing, ping, now)
+        deal = None if deals is None else deals.by_company.get(company_id)
+        reason = why_not(runner, company, standing, ping, now, deal)
         if reason is not None:
             refused.append(_no_bid(runner, reason))
             continue
-        entries, lost = price(runner, market, ping, now, drawer, premium, heard)
+        entries, lost = price(runner, market, ping, now, drawer, premium, heard, deal)
         bids.extend(entries)
         if not entries and lost is not None:
             refused.append(lost)
@@ -180,6 +186,15 @@ def is_premium(market: Market, ping: Ping) -> bool:
     return predicate is not None and predicate(ping.attributes)
 
 
+def is_first(standing: Standing, premium: bool, deal: Deal | None) -> bool:
+    """Whether a company's bids are in the first round: qualified, and the lead premium to it.
+
+    To all it is by the vertical's rule, to a company with a contract for a first look always.
+    """
+    is_due = premium or (deal is not None and deal.first_look)
+    return is_due and standing.verdict is Verdict.QUALIFIED
+
+
 def price(
     runner: Runner,
     market: Market,
@@ -188,6 +203,7 @@ def price(
     drawer: Drawer,
     premium: bool,
     heard: Hearing,
+    deal: Deal | None = None,
 ) -> tuple[list[BidEntry], Candidate | None]:
     """A campaign's bids at every share count it may take, or why none of its prices stands.
 
@@ -204,7 +220,9 @@ def price(
     no_room: Candidate | None = None
     silent: Candidate | None = None
     for share in range(1, ping.max_buyers + 1):
-        token = None
+        if deal is not None and not deal.sells(share):
+            continue
+        token, terms = None, None
         if campaign.bid.remote is None:
             base = base_price(runner, ping.attributes, share)
         else:
@@ -213,6 +231,9 @@ def price(
                 silent = silent or _no_bid(runner, reason)
         if base is None:
             continue
+        if deal is not None:
+            is_named = campaign.bid.remote is not None
+            base, terms = apply_terms(deal, base, ping.quality_score, is_named=is_named)
         rectified = rectify(base, standing)
         charged = charge(base, rectified, policy)
         entry = BidEntry(
@@ -226,8 +247,9 @@ def price(
             assigned=standing.assigned,
             overall_rate=standing.overall_rate,
             draw=drawn,
-            first_look=premium and standing.verdict is Verdict.QUALIFIED,
+            first_look=is_first(standing, premium, deal),
             token=token,
+            terms=terms,
         )
         reason = why_no_room(campaign, company, now, charged)
         if reason is not None:
@@ -284,6 +306,7 @@ def _lost(bid: BidEntry, reason: Reason | None, rank_no: int | None = None) -> C
         rank=rank_no,
         draw=bid.draw,
         first_look=bid.first_look,
+        terms=bid.terms,
     )
 
 
@@ -341,6 +364,7 @@ def line_of(offer: Offer, draw_key: bytes) -> tuple[Candidate, ...]:
             rank=place,
             draw=drawer.draw(ranked.campaign_id) if ranked.drawn is None else ranked.drawn,
             first_look=ranked.first_look,
+            terms=ranked.terms,
         )
         for place, ranked in enumerate(offer.ranks, start=1)
     )

@@ -85,6 +85,7 @@ def _check_price(candidate: Candidate, max_buyers: int) -> None:
         raise AuditError(candidate, f"bid to share with {candidate.share}, out of {max_buyers}")
     if not 0 <= candidate.rejected <= candidate.assigned:
         raise AuditError(candidate, "had more rejected than assigned")
+    _check_terms(candidate, base)
     expected = base
     if candidate.assigned:
         kept = candidate.assigned - candidate.rejected
@@ -93,6 +94,22 @@ def _check_price(candidate: Candidate, max_buyers: int) -> None:
         raise AuditError(
             candidate,
             f"was rectified to {format_cents(rectified)}, and its base and rate give "
+            f"{format_cents(expected)}",
+        )
+
+
+def _check_terms(candidate: Candidate, base: int) -> None:
+    """A contract takes the list price through its tier, then its discount, each rounded."""
+    terms = candidate.terms
+    if terms is None:
+        return
+    tiered = divide_half_even((terms.listed_cents + terms.add_cents) * terms.multiply_bp, 10_000)
+    left_bp = 10_000 - terms.discount_bp
+    expected = divide_half_even(max(tiered, 0) * left_bp, 10_000)
+    if base != expected:
+        raise AuditError(
+            candidate,
+            f"has a base of {format_cents(base)}, and its list price and contract give "
             f"{format_cents(expected)}",
         )
 
@@ -175,7 +192,7 @@ def explain(candidate: Candidate, names: Mapping[CompanyId, str]) -> str:
     reason = candidate.reason
     if candidate.outcome == "no_bid" or candidate.base_cents is None:
         return f"{name} did not bid: {_as_clause(reason)}"
-    told = f"{name} bid {_dollars(candidate.base_cents)}"
+    told = f"{name} bid {_dollars(candidate.base_cents)}{_by_contract(candidate)}"
     if candidate.share is not None and candidate.share > 1:
         told += f" to share the lead with {candidate.share - 1} more"
     if candidate.rejected:
@@ -207,6 +224,19 @@ def explain_receipt(candidates: Sequence[Candidate], names: Mapping[CompanyId, s
             by = "the draw" if _rate(ahead) == _rate(behind) else "the lower rejection rate"
             told[place] += f" It was worth as much as the one before it; {by} decided."
     return told + [explain(candidate, names) for candidate in others]
+
+
+def _by_contract(candidate: Candidate) -> str:
+    """What a contract made of the list price, to stand behind the base it came to."""
+    terms = candidate.terms
+    if terms is None:
+        return ""
+    steps = []
+    if terms.min_score is not None:
+        steps.append(f"its tier from a score of {terms.min_score}")
+    if terms.discount_bp:
+        steps.append(f"a discount of {format_cents(terms.discount_bp)} %")
+    return f" ({_dollars(terms.listed_cents)} under {' and '.join(steps)} of its contract)"
 
 
 def _as_clause(reason: Reason | None) -> str:

@@ -15,11 +15,13 @@ from typing import Final
 from msgspec import Struct
 
 from exchange.core.company import Company
+from exchange.core.contract_book import ContractBook
+from exchange.core.contract_masks import SellerMasks
 from exchange.core.demand_index import DemandIndex
 from exchange.core.hours import is_open
 from exchange.core.masks import Bounds, FilterIndex, slots_of
 from exchange.core.matching import why_no_room
-from exchange.core.model import CampaignId, CompanyId, Ping, Policy, Schedule
+from exchange.core.model import CampaignId, CompanyId, Ping, Policy, Schedule, SellerId
 from exchange.core.pricing import rectify
 from exchange.core.quote import Quote, quote_for
 from exchange.core.reasons import Reason
@@ -49,8 +51,11 @@ class VerticalIndex:
         standings: Mapping[CompanyId, Standing],
         policy: Policy,
         block: int = WORD,
+        contracts: ContractBook | None = None,
     ) -> None:
         self._policy = policy
+        self._contracts = ContractBook() if contracts is None else contracts
+        self._by_seller: dict[SellerId, SellerMasks] = {}
         self._companies = companies
         self._standings = standings
         self._filters = FilterIndex(vertical)
@@ -151,9 +156,55 @@ class VerticalIndex:
         taking = self._taking_up_to(ping.max_buyers)
         if taking != self.everyone:
             left = _take(left, self.everyone ^ taking, _SHARE_MODE, counts)
+        if self._contracts.sellers:
+            left = self._by_contract(ping, now, left, counts)
         if self.excluded:
             left = _take(left, self.excluded, _CRM_GATE, counts)
         return Gated(left, counts)
+
+    def contracts_of(self, seller_id: SellerId, now: datetime) -> SellerMasks | None:
+        """A seller's contracts as masks; None where it has none."""
+        if not self._contracts.sellers:
+            return None
+        deals = self._contracts.deals(seller_id, now)
+        if deals is None:
+            return None
+        masks = self._by_seller.get(seller_id)
+        if masks is None or masks.deals is not deals:
+            masks = self._by_seller[seller_id] = SellerMasks(deals, self._of_company)
+        return masks
+
+    def is_barred(self, seller_id: SellerId, slot: int, share: int) -> bool:
+        """Whether a contract sells the campaign in a slot no leads at a share count.
+
+        As of the last ping of the seller that was gated.
+        """
+        masks = self._by_seller.get(seller_id)
+        return masks is not None and bool(masks.barred(share) >> slot & 1)
+
+    def _by_contract(self, ping: Ping, now: datetime, left: int, counts: dict[str, int]) -> int:
+        """Take away those whose contract with the seller does not sell them this lead."""
+        masks = self.contracts_of(ping.seller_id, now)
+        if masks is None:
+            return left
+        for code, mask in masks.closed.items():
+            left = _take(left, mask, code, counts)
+        if masks.only_exclusive:
+            left = _take(left, masks.only_exclusive & ~self.taking(1), _LEAD_TYPE, counts)
+        if masks.only_shared:
+            taking = 0
+            for share in range(2, ping.max_buyers + 1):
+                taking |= self.taking(share)
+            left = _take(left, masks.only_shared & ~taking, _LEAD_TYPE, counts)
+        if masks.scored.everyone:
+            reached = masks.scored.up_to(ping.quality_score)
+            left = _take(left, masks.scored.everyone ^ reached, _LOW_SCORE, counts)
+        return left
+
+    @property
+    def limited(self) -> int:
+        """The campaigns whose room may depend on a price at all: with caps, or prepaid."""
+        return self._capped | self._prepaid
 
     def taking(self, share: int) -> int:
         """The campaigns that have a price for a share count."""
@@ -198,6 +249,8 @@ class VerticalIndex:
 
     def _enter(self, runner: Runner, slot: int) -> None:
         campaign, bit = runner.campaign, 1 << slot
+        for masks in self._by_seller.values():
+            masks.enter(campaign.company_id, bit)
         while len(self.tops) <= slot:
             self.tops.append(0)
             self.quotes.append(None)
@@ -225,6 +278,8 @@ class VerticalIndex:
 
     def _leave(self, runner: Runner, slot: int) -> None:
         campaign, keep = runner.campaign, ~(1 << slot)
+        for masks in self._by_seller.values():
+            masks.leave(campaign.company_id, 1 << slot)
         self._filters.remove(slot)
         self._of_company[campaign.company_id] &= keep
         if campaign.schedule.windows:
@@ -303,6 +358,8 @@ _LEAD_AGE: Final = Reason.LEAD_AGE.code
 _SUPPRESSED: Final = Reason.SUPPRESSED.code
 _SOLD_BEFORE: Final = Reason.SOLD_BEFORE.code
 _SHARE_MODE: Final = Reason.SHARE_MODE.code
+_LEAD_TYPE: Final = Reason.LEAD_TYPE.code
+_LOW_SCORE: Final = Reason.LOW_SCORE.code
 _CRM_GATE: Final = Reason.CRM_GATE.code
 
 

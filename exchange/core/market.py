@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from exchange.core.changes import CampaignChange, CompanyChange
 from exchange.core.company import Company
+from exchange.core.contract_book import ContractBook
 from exchange.core.dynamic import DayFactors
 from exchange.core.filters import Predicate, compile_filter
 from exchange.core.index import VerticalIndex
@@ -36,8 +37,11 @@ class Market:
         }
         self.companies: dict[CompanyId, Company] = {}
         self.standings: dict[CompanyId, Standing] = {}
+        self.contracts = ContractBook()
         self.indexes = {
-            vertical.name: VerticalIndex(vertical, self.companies, self.standings, policy)
+            vertical.name: VerticalIndex(
+                vertical, self.companies, self.standings, policy, contracts=self.contracts
+            )
             for vertical in self.verticals.values()
         }
         self.campaign_versions: dict[CampaignId, int] = {}

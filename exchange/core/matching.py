@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from exchange.core.company import Company
+from exchange.core.contract import Deal, why_no_trade
 from exchange.core.hours import is_open, period_bounds
 from exchange.core.model import Campaign, Ping
 from exchange.core.quality.requires import demand_unmet
@@ -17,9 +18,17 @@ from exchange.core.standing import Standing, Verdict
 
 
 def why_not(
-    runner: Runner, company: Company | None, standing: Standing | None, ping: Ping, now: datetime
+    runner: Runner,
+    company: Company | None,
+    standing: Standing | None,
+    ping: Ping,
+    now: datetime,
+    deal: Deal | None = None,
 ) -> Reason | None:
-    """The first reason, in the rules' order, for which a campaign does not bid; None if it may."""
+    """The first reason, in the rules' order, for which a campaign does not bid; None if it may.
+
+    ``deal`` is what holds between the ping's seller and the company, where they have a contract.
+    """
     campaign = runner.campaign
     if company is None or not company.active or not campaign.active:
         return Reason.INACTIVE
@@ -42,6 +51,10 @@ def why_not(
         return Reason.SOLD_BEFORE
     if not any(share <= ping.max_buyers for share in shares(campaign)):
         return Reason.SHARE_MODE
+    if deal is not None:
+        kept = why_no_trade(deal, shares(campaign), ping.max_buyers, ping.quality_score)
+        if kept is not None:
+            return kept
     if standing is None or standing.verdict is Verdict.EXCLUDED:
         return Reason.CRM_GATE
     return None

@@ -17,6 +17,7 @@ from exchange.core.dynamic import DayFactors
 from exchange.core.quality.flaws import BEST_SCORE, Flaw
 from exchange.core.quality.requires import Requires
 from exchange.core.remote import Remote
+from exchange.core.terms import Applied
 
 SellerId = NewType("SellerId", str)
 CompanyId = NewType("CompanyId", str)
@@ -194,7 +195,8 @@ class Ranked(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     ``rejected`` over ``assigned`` is the exact overall rate the price was rectified by, and
     ``first_look`` marks the round among qualified companies where the lead is premium. ``token``
     is what the company's own bidder said with its bid; it goes back to it with the lead. ``drawn``
-    is the draw where one was needed to settle equal prices.
+    is the draw where one was needed to settle equal prices, ``terms`` what a contract made of the
+    list price, if it changed it.
     """
 
     campaign_id: CampaignId
@@ -207,6 +209,7 @@ class Ranked(Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     first_look: bool = False
     token: str | None = None
     drawn: int | None = None
+    terms: Applied | None = None
 
 
 class Offer(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

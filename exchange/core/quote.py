@@ -9,23 +9,30 @@ from __future__ import annotations
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from exchange.core.contract import Deal, apply_terms
 from exchange.core.model import CampaignId, CompanyId, Policy
 from exchange.core.pricing import charge, rectify, seller_price
 from exchange.core.runner import Runner, base_price, shares
 from exchange.core.standing import Standing
+from exchange.core.terms import Applied
 
 REMEMBERED_PRICES: Final = 64
 """Base prices of one campaign of which it is remembered what they came to."""
 
 
 class Price(Struct, frozen=True, gc=False):
-    """One price of a campaign through its whole reckoning, in cents."""
+    """One price of a campaign through its whole reckoning, in cents.
+
+    ``terms`` is what a contract made of the list price, if it changed it.
+    """
 
     base_cents: int
     rectified_cents: int
     charged_cents: int
     seller_cents: int
+    terms: Applied | None = None
 
 
 class Quote(Struct, frozen=True, kw_only=True):
@@ -80,6 +87,18 @@ def price_at(quote: Quote, base: int, policy: Policy) -> Price:
             quote.by_base.clear()
         price = quote.by_base[base] = reckon(base, quote.standing, policy)
     return price
+
+
+def price_under(
+    quote: Quote, listed: int, deal: Deal, score: int, *, is_named: bool, policy: Policy
+) -> Price:
+    """What a campaign's list price, in cents, comes to under a contract and the standing.
+
+    ``is_named`` tells that the company's own bidder named it.
+    """
+    base, terms = apply_terms(deal, listed, score, is_named=is_named)
+    price = price_at(quote, base, policy)
+    return price if terms is None else replace(price, terms=terms)
 
 
 def reckon(base_cents: int, standing: Standing, policy: Policy) -> Price:

@@ -18,18 +18,21 @@ from exchange.core.auction import (
     Decision,
     Drawer,
     ask_heard,
+    is_first,
     is_premium,
 )
+from exchange.core.contract import Deal
+from exchange.core.contract_masks import SellerMasks
 from exchange.core.index import Gated
 from exchange.core.market import Market
 from exchange.core.masks import slots_of
 from exchange.core.matching import why_no_room
 from exchange.core.model import CompanyId, Ping, Ranked
-from exchange.core.quote import Price, Quote, price_at, price_of
+from exchange.core.quote import Price, Quote, price_at, price_of, price_under
 from exchange.core.reasons import Reason
 from exchange.core.remote import Hearing
+from exchange.core.runner import base_price
 from exchange.core.shelf import WORD
-from exchange.core.standing import Verdict
 
 MOST_FALLEN: Final = 50
 """Campaigns below floor or minimum, or without room, a receipt tells of; the others are counted."""
@@ -61,8 +64,8 @@ class _Race:
     """One ping's way through the index."""
 
     __slots__ = (
-        "_deep", "_draw_key", "_fallen", "_floor", "_heard", "_index", "_market", "_now", "_ping",
-        "_policy", "_premium", "_told",
+        "_deep", "_draw_key", "_fallen", "_floor", "_heard", "_index", "_market", "_now", "_pact",
+        "_ping", "_policy", "_premium", "_priced", "_told",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +78,8 @@ class _Race:
         self._draw_key = draw_key
         self._heard = heard
         self._index = market.indexes[ping.vertical]
+        self._pact = self._index.contracts_of(ping.seller_id, now)
+        self._priced = 0 if self._pact is None else self._pact.priced
         self._floor = max(market.verticals[ping.vertical].floor_cents, 1)
         self._premium = ping.vertical in market.premium and is_premium(market, ping)
         self._deep = ping.max_buyers + market.policy.max_ranks
@@ -85,7 +90,11 @@ class _Race:
         mask, counts = gated.mask, gated.counts
         # A campaign short of room may not be able to bid at all, however far from winning it is;
         # and why a bidder that was asked did not bid is always told.
-        for slot in slots_of(mask & (self._index.tight | self._index.remote)):
+        looked = self._index.tight | self._index.remote
+        if self._priced:
+            # A contract may raise a price beyond what was reckoned with as to room.
+            looked |= self._priced & self._index.limited
+        for slot in slots_of(mask & looked):
             self._look(slot)
         award = self._award(mask)
         outbid = mask.bit_count() - award.winners
@@ -103,10 +112,15 @@ class _Race:
         )
 
     def _award(self, mask: int) -> Award:
-        """The award; where the lead is premium, qualified companies have a round of their own."""
-        if not self._premium:
-            return self._best(mask)
+        """The award; where the lead is premium, qualified companies have a round of their own.
+
+        So have those with a first look by their contracts.
+        """
         first = mask & self._index.qualified
+        if not self._premium:
+            if self._pact is None or not first & self._pact.first_look:
+                return self._best(mask)
+            first &= self._pact.first_look
         award = self._best(first)
         rest = mask ^ first
         if not award.winners:
@@ -148,13 +162,18 @@ class _Race:
         index = self._index
         entrants: list[Entrant] = []
         mask &= index.taking(share)
+        if self._pact is not None:
+            mask &= ~self._pact.barred(share)
         if not mask:
             return entrants
         quotes, top_of = index.quotes, index.tops.__getitem__
         floor, min_price, tight = self._floor, self._ping.min_price_cents, index.tight
-        words = index.shelf.words(mask)
         held: dict[CompanyId, int] = {}
         least = 0
+        if self._pact is not None and mask & self._priced:
+            least = self._enter(self._pact, mask & self._priced, share, deep, entrants, held)
+            mask &= ~self._priced
+        words = index.shelf.words(mask)
         for block in index.shelf.order:
             if block.bound_cents < least:
                 break
@@ -190,6 +209,44 @@ class _Race:
                         least = sorted(held.values())[-deep]
         return entrants
 
+    def _enter(
+        self,
+        pact: SellerMasks,
+        priced: int,
+        share: int,
+        deep: int,
+        entrants: list[Entrant],
+        held: dict[CompanyId, int],
+    ) -> int:
+        """Walk those priced by their contracts; gives what a bid must reach then.
+
+        The shelf knows what they are worth without; no terms raise that beyond the pact's bound.
+        """
+        shelf, top_of, least = self._index.shelf, self._index.tops.__getitem__, 0
+        words, score = shelf.words(priced), self._ping.quality_score
+        for block in shelf.order:
+            if pact.bound(block.bound_cents, score) < least:
+                break
+            first = block.number * WORD
+            slots = [first + place for place in slots_of(words[block.number])]
+            slots.sort(key=top_of, reverse=True)
+            for slot in slots:
+                if pact.bound(top_of(slot), score) < least:
+                    break
+                quote = self._index.quote(slot)
+                price = self._price(quote, share)
+                if price is None:
+                    continue
+                rectified = price.rectified_cents
+                if rectified < self._floor or price.seller_cents < self._ping.min_price_cents:
+                    self._look(slot)
+                elif rectified >= least and not self._no_room(quote, price):
+                    entrants.append((-rectified, slot, price))
+                    held[quote.company_id] = max(rectified, held.get(quote.company_id, -1))
+                    if len(held) >= deep:
+                        least = sorted(held.values())[-deep]
+        return least
+
     def _bids(self, entrants: list[Entrant], share: int) -> list[Ranked]:
         """Entrants as bids in their order, of each company its best."""
         drawer = None
@@ -215,9 +272,10 @@ class _Race:
                     charged_cents=price.charged_cents,
                     rejected=standing.rejected,
                     assigned=standing.assigned,
-                    first_look=self._premium and standing.verdict is Verdict.QUALIFIED,
+                    first_look=self._is_first(quote),
                     token=self._token(quote, share),
                     drawn=None if drawer is None else drawer.draw(quote.campaign_id),
+                    terms=price.terms,
                 )
             )
             if len(bids) == self._deep:
@@ -231,10 +289,24 @@ class _Race:
         return entrant[0], quote.standing.overall_rate, drawn, quote.campaign_id
 
     def _price(self, quote: Quote, share: int) -> Price | None:
+        deal = self._deal(quote) if self._priced else None
         if quote.is_remote:
             base, _, _ = ask_heard(quote.runner.campaign, share, self._heard)
+        elif deal is None:
+            return price_of(quote, self._ping.attributes, share, self._policy)
+        else:
+            base = base_price(quote.runner, self._ping.attributes, share)
+        if base is None or deal is None:
             return None if base is None else price_at(quote, base, self._policy)
-        return price_of(quote, self._ping.attributes, share, self._policy)
+        score, is_named = self._ping.quality_score, quote.is_remote
+        return price_under(quote, base, deal, score, is_named=is_named, policy=self._policy)
+
+    def _deal(self, quote: Quote) -> Deal | None:
+        pact = self._pact
+        return None if pact is None else pact.deals.by_company.get(quote.company_id)
+
+    def _is_first(self, quote: Quote) -> bool:
+        return is_first(quote.standing, self._premium, self._deal(quote))
 
     def _token(self, quote: Quote, share: int) -> str | None:
         if not quote.is_remote:
@@ -256,8 +328,11 @@ class _Race:
         lost: tuple[Reason, Price, int] | None = None
         no_room: Reason | None = None
         silent: Reason | None = None
-        tight = self._index.tight >> slot & 1
+        tight = (self._index.tight | self._priced) >> slot & 1
+        deal = self._deal(quote)
         for share in range(1, self._ping.max_buyers + 1):
+            if deal is not None and not deal.sells(share):
+                continue
             price = self._price(quote, share)
             if price is None:
                 if quote.is_remote:
@@ -295,7 +370,8 @@ class _Race:
             rectified_cents=price.rectified_cents,
             charged_cents=price.charged_cents,
             draw=Drawer(self._draw_key, self._ping.ping_id).draw(quote.campaign_id),
-            first_look=self._premium and standing.verdict is Verdict.QUALIFIED,
+            first_look=self._is_first(quote),
+            terms=price.terms,
         )
 
 

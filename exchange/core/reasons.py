@@ -65,6 +65,11 @@ class Reason(IntEnum):
     SCORE_BELOW = 265
     PLACE_DEMANDED = 266
     CONSENT_DEMANDED = 267
+    LEAD_TYPE = 275
+    LOW_SCORE = 276
+    TRIAL_NOT_BEGUN = 277
+    TRIAL_OVER = 278
+    TRIAL_FULL = 279
 
     OUTBID = 301
     BELOW_MIN_PRICE = 302
@@ -101,6 +106,7 @@ class Reason(IntEnum):
     CONTACT_SCORE = 432
     PHONE_MISSING = 433
     EMAIL_MISSING = 434
+    REFUSAL_NOT_ALLOWED = 440
 
     INVALID_CONTACT = 501
     DUPLICATE_LEAD = 502
@@ -122,6 +128,9 @@ class Reason(IntEnum):
     REASON_NOT_ALLOWED = 602
     REASON_UNCLEAR = 603
     TEST_LEAD = 604
+    RETURNS_EXCLUDED = 605
+    RETURN_COUNT_REACHED = 606
+    RETURN_SHARE_REACHED = 607
     RESET_TOO_EARLY = 611
     RESET_TOO_SOON = 612
     RETURN_DECLINED = 620
@@ -259,6 +268,11 @@ _MESSAGES: Final = {
     Reason.SCORE_BELOW: "The lead's quality score is below what the campaign demands.",
     Reason.PLACE_DEMANDED: "The campaign demands that ZIP code and state belong together.",
     Reason.CONSENT_DEMANDED: "The lead lacks a proof of consent the campaign demands.",
+    Reason.LEAD_TYPE: "The contract sells this company no leads at a share count this ping allows.",
+    Reason.LOW_SCORE: "The lead's quality score is below every tier of the contract.",
+    Reason.TRIAL_NOT_BEGUN: "The contract's trial has not begun.",
+    Reason.TRIAL_OVER: "The contract's trial has ended and was not continued.",
+    Reason.TRIAL_FULL: "The contract's trial has no room for more leads.",
     Reason.OUTBID: "A higher rectified price won.",
     Reason.BELOW_MIN_PRICE: "The price after the margin is below the seller's minimum.",
     Reason.BELOW_FLOOR: "The price is below the vertical's floor.",
@@ -293,6 +307,7 @@ _MESSAGES: Final = {
     Reason.CONTACT_SCORE: "With its contact the lead's quality score is too low.",
     Reason.PHONE_MISSING: "The contact has no phone number, which the company demands.",
     Reason.EMAIL_MISSING: "The contact has no email address, which the company demands.",
+    Reason.REFUSAL_NOT_ALLOWED: "The contract does not allow this real-time refusal reason.",
     Reason.INVALID_CONTACT: "The contact cannot be reached with the data given.",
     Reason.DUPLICATE_LEAD: "The company already had this lead.",
     Reason.INCOMPLETE_DETAILS: "Details the company needs are missing.",
@@ -312,6 +327,9 @@ _MESSAGES: Final = {
     Reason.REASON_NOT_ALLOWED: "The terms of this sale do not allow this rejection reason.",
     Reason.REASON_UNCLEAR: "The text fits no rejection reason clearly; give a reason code.",
     Reason.TEST_LEAD: "A test lead touches no money and cannot be rejected.",
+    Reason.RETURNS_EXCLUDED: "The contract gives a discount in place of returns.",
+    Reason.RETURN_COUNT_REACHED: "The contract's cap on returned leads is reached for this period.",
+    Reason.RETURN_SHARE_REACHED: "This return would pass the contract's cap in percent of dollars.",
     Reason.RESET_TOO_EARLY: "Too little was assigned since the last CRM reset.",
     Reason.RESET_TOO_SOON: "The last CRM reset is too recent.",
     Reason.RETURN_DECLINED: "The return of this lead was reviewed and declined.",

@@ -1,27 +1,57 @@
 """Whether a company may reject a sold lead, and for what.
 
-Source: rules §8, with the vertical's defaults for the terms of §9. Pure; the caller holds the
-sale still while it asks.
+Source: rules §8, and §9 for the terms a contract sets; without one the vertical's defaults hold.
+Pure; the caller holds the sale still while it asks.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
+from exchange.core.money import BASIS_POINTS
 from exchange.core.reasons import REJECTION_REASONS, Reason
 
 CONFIDENT_PERCENT: Final = 60
 """Below this confidence free text is sent back for a code rather than guessed."""
 
 
+class ReturnCap(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How much a company may return of what it bought under a contract in a period.
+
+    A lead counts on the day it was assigned, as in the rates: so its return is of the same period.
+    ``count`` is the most leads, ``rate_bp`` the most in basis points of the dollars sold.
+    """
+
+    period: Literal["month", "rolling_30_days"]
+    count: int | None = None
+    rate_bp: int | None = None
+
+
+class Returned(Struct, frozen=True, kw_only=True):
+    """What was returned already of a period's leads, and what was sold in it, in cents."""
+
+    count: int = 0
+    cents: int = 0
+    sold_cents: int = 0
+
+
 class Terms(Struct, frozen=True, kw_only=True):
-    """What a sale's terms say of returns; the default allows every reason."""
+    """What a sale's terms say of returns; the default allows every reason without a bound.
+
+    Under a contract, ``contract_id`` and ``version`` name it. ``returned`` is what the ``cap`` is
+    held against. With ``reviewed`` a return waits for the operator's review.
+    """
 
     allowed: frozenset[Reason] = frozenset(REJECTION_REASONS.values())
+    contract_id: str | None = None
+    version: int | None = None
+    returnable: bool = True
+    cap: ReturnCap | None = None
+    returned: Returned = Returned()
     reviewed: bool = False
 
 
@@ -33,19 +63,67 @@ class Classified(Struct, frozen=True):
 
 
 def judge(
-    *, window_closes_at: datetime, is_test: bool, reason: Reason, now: datetime, terms: Terms
+    *,
+    window_closes_at: datetime,
+    is_test: bool,
+    reason: Reason,
+    now: datetime,
+    terms: Terms,
+    value_cents: int = 0,
 ) -> Reason | None:
     """Why a manual rejection is refused, or None if it is accepted.
 
-    The window's last moment, ``window_closes_at`` itself, is outside.
+    The window's last moment, ``window_closes_at`` itself, is outside. ``value_cents`` is what the
+    sale was charged.
     """
     if is_test:
         return Reason.TEST_LEAD
+    if not terms.returnable:
+        return Reason.RETURNS_EXCLUDED
     if now >= window_closes_at:
         return Reason.WINDOW_CLOSED
     if reason not in terms.allowed:
         return Reason.REASON_NOT_ALLOWED
+    return _judge_cap(terms, value_cents)
+
+
+def _judge_cap(terms: Terms, value_cents: int) -> Reason | None:
+    cap, returned = terms.cap, terms.returned
+    if cap is None:
+        return None
+    if cap.count is not None and returned.count + 1 > cap.count:
+        return Reason.RETURN_COUNT_REACHED
+    if cap.rate_bp is not None:
+        cents = returned.cents + value_cents
+        if cents * BASIS_POINTS > cap.rate_bp * returned.sold_cents:
+            return Reason.RETURN_SHARE_REACHED
     return None
+
+
+def clause_of(refused: Reason, terms: Terms) -> dict[str, object]:
+    """The details of a refusal that a contract's clause explains; empty where none does."""
+    clause = _CLAUSES.get(refused)
+    if clause is None or terms.contract_id is None:
+        return {}
+    named: dict[str, object] = {
+        "contract_id": terms.contract_id,
+        "version": terms.version,
+        "clause": clause,
+    }
+    if refused is Reason.REASON_NOT_ALLOWED:
+        return named | {"allowed": sorted(reason.code for reason in terms.allowed)}
+    if clause == "return_cap" and terms.cap is not None:
+        return named | {"period": terms.cap.period, "returned": terms.returned.count}
+    return named
+
+
+_CLAUSES: Final = {
+    Reason.RETURNS_EXCLUDED: "discount",
+    Reason.WINDOW_CLOSED: "return_window",
+    Reason.REASON_NOT_ALLOWED: "return_reasons",
+    Reason.RETURN_COUNT_REACHED: "return_cap",
+    Reason.RETURN_SHARE_REACHED: "return_cap",
+}
 
 
 _SIGNS: Final[tuple[tuple[Reason, str], ...]] = (

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Callable
 
 from exchange.core.changes import CampaignChange, CompanyChange
+from exchange.core.contract_book import ContractChange
 from exchange.core.filters import FilterError
 from exchange.core.market import Market
 from exchange.core.model import CompanyId
 from exchange.flow.ports import Mirror
 
-Change = CompanyChange | CampaignChange
+Change = CompanyChange | CampaignChange | ContractChange
 
 
 class Announcer:
@@ -37,6 +38,9 @@ class Announcer:
             if held is None or change.whole or change.version != held.version:
                 self._market.apply_company(change)
             return
+        if isinstance(change, ContractChange):
+            self._market.contracts.apply(change)
+            return
         try:
             self._market.apply_campaign(change)
         except (FilterError, KeyError) as error:
@@ -47,7 +51,7 @@ class Announcer:
 
         A change of many leads that one transaction sold is told once, and all of them wait for it.
         """
-        if isinstance(change, CampaignChange):
+        if not isinstance(change, CompanyChange):
             self.apply(change)
             await self._mirror.publish(change)
             return

@@ -59,7 +59,7 @@ def _whom(ping: Ping, index: VerticalIndex, gated: Gated) -> list[Asked]:
         remote = campaign.bid.remote
         assert remote is not None
         for share in remote.shares:
-            if share <= ping.max_buyers:
+            if share <= ping.max_buyers and not index.is_barred(ping.seller_id, slot, share):
                 asked.append(
                     Asked(
                         campaign_id=campaign.campaign_id,

@@ -8,6 +8,7 @@ from exchange.core.market import Market
 from exchange.core.model import CampaignId, CompanyId, LeadId, Ping, PingId
 from exchange.core.standing import Standing
 from exchange.flow.bidding import BidderState
+from exchange.flow.contracts import Contracts
 from exchange.flow.ping_together import PingGroups, Told
 from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.registry import Inbox, Registry
@@ -54,6 +55,11 @@ class Doors(Protocol):
     @property
     def suppressions(self) -> SuppressionLists:
         """The contacts companies do not want."""
+        ...
+
+    @property
+    def contracts(self) -> Contracts:
+        """Contracts between sellers and companies."""
         ...
 
     @property

@@ -104,6 +104,8 @@ class Following:
             self._announcer.apply(company)
         for campaign in await self._snapshots.campaigns(0):
             self._announcer.apply(campaign)
+        for contract in await self._snapshots.contracts(0):
+            self._announcer.apply(contract)
 
     async def mend(self) -> None:
         """Fetch what this worker missed, write again what the mirror missed."""
@@ -142,6 +144,8 @@ class Following:
         newest = max(self._market.campaign_versions.values(), default=0)
         for campaign in await self._snapshots.campaigns(newest):
             self._announcer.apply(campaign)
+        for contract in await self._snapshots.contracts(self._market.contracts.complete):
+            self._announcer.apply(contract)
 
     async def _catch_up_mirror(self) -> None:
         """Write what a worker booked and, being killed, told nobody."""

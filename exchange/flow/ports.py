@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 from exchange.core.auction import Candidate
 from exchange.core.cascade import Assignment, Turn
 from exchange.core.changes import CampaignChange, CompanyChange
+from exchange.core.contract_book import ContractChange
 from exchange.core.lifecycle import State
 from exchange.core.model import (
     Campaign,
@@ -322,7 +323,7 @@ class Offers(Protocol):
 class Mirror(Protocol):
     """The fast copy of windows and usage, and the word to other workers."""
 
-    async def publish(self, change: CompanyChange | CampaignChange) -> None:
+    async def publish(self, change: CompanyChange | CampaignChange | ContractChange) -> None:
         """Write a change and tell every worker; failure is kept and mended in the background."""
         ...
 
@@ -451,7 +452,7 @@ class Books(Protocol):
 
 
 class RejectRequest(Struct, frozen=True, kw_only=True):
-    """A company's wish to return a lead.
+    """A company's wish to return a lead; ``terms`` hold where no contract says otherwise.
 
     Where its terms say so, or it is ``reviewed`` whatever they say, it waits for the operator,
     until ``review_until`` at most. A reason that nobody could read yet is REASON_UNCLEAR.
@@ -510,7 +511,7 @@ class Feed(Protocol):
 
     async def follow(
         self,
-        apply: Callable[[CompanyChange | CampaignChange], None],
+        apply: Callable[[CompanyChange | CampaignChange | ContractChange], None],
         resubscribed: Callable[[], Awaitable[None]],
     ) -> None:
         """Apply every change as it comes, for ever; ``resubscribed`` after each subscription."""
@@ -528,6 +529,10 @@ class Snapshots(Protocol):
 
     async def campaigns(self, since_version: int) -> list[CampaignChange]:
         """Campaigns changed after a version; 0 gives all."""
+        ...
+
+    async def contracts(self, since_number: int) -> list[ContractChange]:
+        """Contracts' versions recorded after a number, in their order; 0 gives all."""
         ...
 
     async def versions(self, within_s: float) -> dict[CompanyId, int]:

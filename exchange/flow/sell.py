@@ -40,6 +40,7 @@ from exchange.flow.ports import (
 )
 from exchange.flow.progress import Progress
 from exchange.flow.quality import why_unwanted
+from exchange.flow.sale_terms import SaleTerms
 
 _DELIVERY_NAMESPACE: Final = UUID("5bb4b6f0-3b5e-4c0c-9a3f-6b1e8d1a7c11")
 """Makes one delivery id of a lead and a company; constant, so that all workers make the same."""
@@ -56,6 +57,7 @@ class Selling:
         offers: Offers,
         books: Books,
         courier: Courier,
+        terms: SaleTerms,
         announcer: Announcer,
         clock: Clock,
         backoff_s: float,
@@ -69,6 +71,7 @@ class Selling:
         self._offers = offers
         self._books = books
         self._courier = courier
+        self._terms = terms
         self._announcer = announcer
         self._clock = clock
         self._backoff_s = backoff_s
@@ -92,6 +95,8 @@ class Selling:
             return None
         if campaign.requires is not None and why_unwanted(campaign, lead) is not None:
             return None
+        if self._terms.trial(lead, assignments[0]) is not None:
+            return None
         run, attempt = Progress(lead), Attempt(result="accepted", kind=campaign.delivery[0].kind)
         run.advance(assignments[0].leg, Event.CLAIMED)
         run.advance(assignments[0].leg, Event.ACCEPTED)
@@ -104,7 +109,7 @@ class Selling:
             kind=attempt.kind,
             now=now,
             day=self._today(now),
-            rejection_window_s=self._market.policy.rejection_window_s,
+            rejection_window_s=self._terms.window_s(lead, assignments[0]),
             answer=run.answer(),
         )
 
@@ -194,6 +199,9 @@ class Selling:
             if unwanted is not None:
                 run.no_room(assignment, unwanted)
                 return False
+        if not await self._terms.hold_trial(run.lead, assignment, delivery_id):
+            run.no_room(assignment, Reason.TRIAL_FULL)
+            return False
         now = self._clock.now()
         outcome, change = await self._books.reserve(
             Reservation(
@@ -221,6 +229,7 @@ class Selling:
         self, run: Progress, assignment: Assignment, delivery_id: DeliveryId, attempt: Attempt
     ) -> None:
         accepted = attempt.result == "accepted"
+        await self._terms.note_breach(run.lead, assignment, delivery_id, attempt)
         run.advance(assignment.leg, Event.ACCEPTED if accepted else Event.NEXT_RANK)
         settled, change = await self._books.settle(
             Settlement(
@@ -233,7 +242,7 @@ class Selling:
                 detail=attempt.detail,
                 leg_state=run.states[assignment.leg],
                 now=self._clock.now(),
-                rejection_window_s=self._market.policy.rejection_window_s,
+                rejection_window_s=self._terms.window_s(run.lead, assignment),
                 attempts=attempt.attempts,
             )
         )

@@ -33,7 +33,7 @@ class PostgresInbox:
 
     async def posted(self, ping_id: PingId) -> PostedOffer | None:
         """The lead a ping was posted as, if it was."""
-        row = await self._postgres.row("offer_of_lead", ping_id)
+        row = await self._postgres.row("posted_offer", ping_id)
         if row is None:
             return None
         return PostedOffer(lead_id=row["id"], offer=read_offer(row["offer"]))

@@ -12,13 +12,14 @@ from uuid_utils import uuid7
 
 from exchange.core.model import CompanyId, LeadId, Policy
 from exchange.core.reasons import Reason
-from exchange.core.rejection import Terms, judge
+from exchange.core.rejection import Terms, clause_of, judge
 from exchange.core.standing import window_start
 from exchange.flow.faults import NotFound, because
 from exchange.flow.ports import Rejected, RejectRequest, Sealed, Vault
 from exchange.flow.returning import Foreseen
 from exchange.stores.postgres import QUERIES, Postgres, Record
 from exchange.stores.postgres_books import set_lead_state
+from exchange.stores.postgres_return_terms import terms_of_sale
 from exchange.stores.postgres_room import decode_change
 from exchange.stores.vault import VaultError
 
@@ -81,19 +82,21 @@ class PostgresReturns:
         sale = await connection.fetchrow(QUERIES["lock_sale"], request.lead_id, request.company_id)
         if sale is None:
             raise await self._why_no_sale(connection, request)
-        terms = request.terms
         row = await connection.fetchrow(QUERIES["rejection_of_delivery"], sale["delivery_id"])
         if row is not None:
-            return _Judged(sale, terms, False, self._answer_again(row))
+            return _Judged(sale, request.terms, False, self._answer_again(row))
+        terms = await terms_of_sale(connection, request, sale)
         refused = judge(
             window_closes_at=sale["window_closes_at"],
             is_test=False,
             reason=request.reason,
             now=request.now,
             terms=_with_unread(terms, request.reason),
+            value_cents=sale["charged"],
         )
         if refused is not None:
-            raise because(refused, field=_field_of(refused), details=_details(refused, sale))
+            details = _details(refused, sale) | clause_of(refused, terms)
+            raise because(refused, field=_field_of(refused), details=details)
         return _Judged(sale, terms, request.reviewed or terms.reviewed)
 
     async def _book(self, connection: Any, request: RejectRequest, judged: _Judged) -> Rejected:

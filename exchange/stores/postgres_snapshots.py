@@ -8,8 +8,10 @@ from datetime import date, datetime
 import msgspec
 
 from exchange.core.changes import CampaignChange, CompanyChange
+from exchange.core.contract_book import ContractChange
 from exchange.core.model import Campaign, CompanyId
 from exchange.stores.postgres import Postgres
+from exchange.stores.postgres_contracts import read_version
 from exchange.stores.postgres_room import decode_change
 
 
@@ -41,6 +43,11 @@ class PostgresSnapshots:
             )
             for row in rows
         ]
+
+    async def contracts(self, since_number: int) -> list[ContractChange]:
+        """Contracts' versions recorded after a number, in their order; 0 gives all."""
+        rows = await self._postgres.rows("contract_changes", since_number)
+        return [ContractChange(contract=read_version(row)) for row in rows]
 
     async def versions(self, within_s: float) -> dict[CompanyId, int]:
         """The versions of companies that changed within the last ``within_s`` seconds."""

@@ -169,6 +169,66 @@ where ($1::text is null or company_id = $1) and id > $2 and not deleted order by
 -- name: campaign_changes
 select id, version, deleted, body from campaign where version > $1 order by version
 
+-- name: lock_contracts
+select pg_advisory_xact_lock($1)
+
+-- name: add_contract
+insert into contract (id, seller_id, company_id, created_at) values ($1, $2, $3, $4)
+
+-- name: add_contract_version
+insert into contract_version (number, contract_id, version, seller_id, company_id, effective_from,
+                              effective_to, recorded_at, clauses, idempotency_key, request_hash)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+
+-- name: last_contract_number
+select coalesce(max(number), 0) from contract_version
+
+-- name: contract_of_key
+select contract_id, request_hash from contract_version where idempotency_key = $1
+
+-- name: contract
+select id, seller_id, company_id, created_at from contract where id = $1
+
+-- name: contracts
+select id, seller_id, company_id, created_at from contract
+where ($1::text is null or seller_id = $1) and ($2::text is null or company_id = $2) and id > $3
+order by id limit $4
+
+-- name: versions_of_contracts
+select * from contract_version where contract_id = any($1) order by number
+
+-- name: versions_of_pair
+select * from contract_version where seller_id = $1 and company_id = $2 order by number
+
+-- name: contract_changes
+select * from contract_version where number > $1 order by number
+
+-- name: returned_of_pair
+select count(*) filter (where state in ('rejected', 'in_review')) as count,
+       coalesce(sum(charged) filter (where state in ('rejected', 'in_review')), 0)::bigint as cents,
+       coalesce(sum(charged), 0)::bigint as sold
+from sale
+where seller_id = $1 and company_id = $2 and day >= $3 and day <= $4 and sold_at >= $5
+
+-- name: offer_of_lead
+select offer from lead where id = $1
+
+-- name: hold_trial
+select hold_trial($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: note_breach
+insert into contract_breach (delivery_id, lead_id, seller_id, company_id, contract_id, version,
+                             clause, reason, noted_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+on conflict (delivery_id) do nothing
+
+-- name: breaches
+select b.delivery_id, b.lead_id, b.seller_id, b.company_id, b.contract_id, b.version, b.clause,
+       b.reason, b.noted_at
+from contract_breach b join delivery d on d.id = b.delivery_id and d.state = 'refused'
+where ($1::text is null or b.contract_id = $1) and b.delivery_id > $2
+order by b.delivery_id limit $3
+
 -- name: companies_whole
 select company_whole(id, $1, $2) from company order by id
 
@@ -191,7 +251,7 @@ where d.company_id = $1 and d.state = 'accepted' and d.lead_id > $2
   and ($4::text is null or d.lead_id = $4)
 order by d.lead_id limit $3
 
--- name: offer_of_lead
+-- name: posted_offer
 select id, offer from lead where ping_id = $1
 
 -- name: lock_lead

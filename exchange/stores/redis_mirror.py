@@ -14,6 +14,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from exchange.core.changes import BucketChange, CampaignChange, CompanyChange, UsageChange
+from exchange.core.contract_book import ContractChange
 from exchange.core.model import CompanyId
 from exchange.flow.faults import Unavailable
 from exchange.stores.redis_client import away_as_unavailable
@@ -21,10 +22,11 @@ from exchange.stores.redis_pipe import PipeScript, RedisPipe
 
 _COMPANY: Final = b"c"
 _CAMPAIGN: Final = b"k"
+_CONTRACT: Final = b"t"
 _HEAD: Final = "head"
 _WHOLE: Final = b"whole"
 
-Change = CompanyChange | CampaignChange
+Change = CompanyChange | CampaignChange | ContractChange
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +59,9 @@ class RedisMirror:
 
     async def write(self, change: Change) -> None:
         """Write a change and tell every worker. Raises Unavailable."""
-        if isinstance(change, CampaignChange):
-            await self._pipe.call("PUBLISH", self._channel, _CAMPAIGN + self._encode(change))
+        if not isinstance(change, CompanyChange):
+            kind = _CAMPAIGN if isinstance(change, CampaignChange) else _CONTRACT
+            await self._pipe.call("PUBLISH", self._channel, kind + self._encode(change))
             return
         await self._script.run(
             [window_key(change.company_id), usage_key(change.company_id)],
@@ -128,6 +131,7 @@ class RedisFeed:
         self._redis = redis
         self._decode_company = msgspec.json.Decoder(CompanyChange).decode
         self._decode_campaign = msgspec.json.Decoder(CampaignChange).decode
+        self._decode_contract = msgspec.json.Decoder(ContractChange).decode
         self.subscribed = False
 
     async def follow(
@@ -163,7 +167,10 @@ class RedisFeed:
                         apply(self._read(message["data"]))
 
     def _read(self, data: bytes) -> Change:
-        decode = self._decode_company if data[:1] == _COMPANY else self._decode_campaign
+        kind = data[:1]
+        if kind == _CONTRACT:
+            return self._decode_contract(data[1:])
+        decode = self._decode_company if kind == _COMPANY else self._decode_campaign
         return decode(data[1:])
 
 

@@ -169,6 +169,10 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         }
         for asked in route.asked
     )
+    own = {"type": "string", "pattern": "^[0-9A-Za-z_-]{1,64}$"}
+    found += [
+        {"name": name, "in": "query", "required": False, "schema": own} for name in route.filters
+    ]
     if route.keyed:
         key = {"type": "string", "pattern": "^[!-~]{1,200}$"}
         found.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": key})

@@ -6,6 +6,7 @@ Source: rules §3.1 (what a ping may not be) and the wire's contract.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final, Literal
 from urllib.parse import unquote
 
@@ -17,6 +18,7 @@ from exchange.core.auction import Candidate
 from exchange.core.model import Ping, PingId, SellerId
 from exchange.core.money import percent_hundredths
 from exchange.core.reasons import Reason
+from exchange.core.terms import Applied
 from exchange.flow.faults import Invalid
 from exchange.flow.ports import Receipt
 from exchange.web.attributes import (
@@ -42,7 +44,12 @@ from exchange.web.wire import (
     dollars,
     give_reason,
 )
-from exchange.web.wire_leads import CandidateAnswer, SellerReceipt, WholeReceipt
+from exchange.web.wire_leads import (
+    AppliedAnswer,
+    CandidateAnswer,
+    SellerReceipt,
+    WholeReceipt,
+)
 
 REMEMBERED_SOURCES: Final = 4_096
 """Names and values of sources remembered as free of contact data."""
@@ -280,4 +287,17 @@ def _candidate(candidate: Candidate) -> CandidateAnswer:
         share=candidate.share,
         draw=candidate.draw,
         first_look=candidate.first_look,
+        contract=None if candidate.terms is None else _applied(candidate.terms),
+    )
+
+
+def _applied(terms: Applied) -> AppliedAnswer:
+    return AppliedAnswer(
+        contract_id=terms.contract_id,
+        version=terms.version,
+        listed=dollars(terms.listed_cents),
+        min_score=terms.min_score,
+        add=dollars(terms.add_cents) if terms.add_cents else None,
+        multiply=Decimal(terms.multiply_bp).scaleb(-4) if terms.min_score is not None else None,
+        discount_pct=dollars(terms.discount_bp) if terms.discount_bp else None,
     )

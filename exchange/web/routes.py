@@ -14,6 +14,7 @@ from exchange.flow.ports import Role
 from exchange.web import (
     accounts,
     campaigns,
+    contracts,
     leads,
     operations,
     probes,
@@ -56,6 +57,14 @@ from exchange.web.wire_campaigns import (
     CampaignBody,
     CampaignList,
     CampaignReplacement,
+)
+from exchange.web.wire_contracts import (
+    BreachList,
+    ContractAnswer,
+    ContractBody,
+    ContractEndBody,
+    ContractList,
+    VersionBody,
 )
 from exchange.web.wire_leads import (
     LeadAnswer,
@@ -105,10 +114,10 @@ class Route(Struct, frozen=True, kw_only=True):
     ``answer`` is the type the document shows (a union for several shapes), ``text`` the content
     type of one that is not JSON. ``forms``: the body may be a form. ``bulk``: body and answer may
     be CSV, and the answer is streamed. ``csv``: the answer may be had as CSV. ``streamed``: the
-    content types of a body that is read piece by piece. ``listed``: takes after and limit.
-    ``asked``: what else its query takes. ``keyed``: takes an Idempotency-Key. ``sells``: a ping or
-    post, refused while draining. ``faults`` are the statuses it may answer besides those of its
-    form.
+    content types of a body that is read piece by piece. ``listed``: takes after and limit, and the
+    ids in ``filters``. ``asked``: what else its query takes. ``keyed``: takes an Idempotency-Key.
+    ``sells``: a ping or post, refused while draining. ``faults`` are the statuses it may answer
+    besides those of its form.
     """
 
     method: str
@@ -124,6 +133,7 @@ class Route(Struct, frozen=True, kw_only=True):
     forms: bool = False
     bulk: bool = False
     listed: bool = False
+    filters: tuple[str, ...] = ()
     sells: bool = False
     keyed: bool = False
     asked: tuple[Asked, ...] = ()
@@ -210,6 +220,20 @@ ROUTES: Final[tuple[Route, ...]] = (
          "standing", answer=WhatIfAnswer, asked=standings.WHAT_IF_ASKED, faults=(404,)),
     _row("GET", "/v1/dynamic", OPERATOR, standings.get_dynamic, "standing", answer=DynamicDays,
          asked=standings.DYNAMIC_ASKED),
+    _row("GET", "/v1/contracts", SELLER | COMPANY | OPERATOR, contracts.list_contracts,
+         "contracts", answer=ContractList, listed=True, filters=("seller_id", "company_id")),
+    _row("POST", "/v1/contracts", OPERATOR, contracts.create_contract, "contracts",
+         body=ContractBody, answer=ContractAnswer, status=201, keyed=True, faults=(409,)),
+    _row("GET", "/v1/contracts/{contract_id}", SELLER | COMPANY | OPERATOR,
+         contracts.get_contract, "contracts", answer=ContractAnswer, faults=(404,)),
+    _row("POST", "/v1/contracts/{contract_id}/versions", OPERATOR, contracts.add_contract_version,
+         "contracts", body=VersionBody, answer=ContractAnswer, status=201, keyed=True,
+         faults=(404, 409)),
+    _row("POST", "/v1/contracts/{contract_id}/end", OPERATOR, contracts.end_contract, "contracts",
+         body=ContractEndBody, answer=ContractAnswer, keyed=True, faults=(404, 409)),
+    _row("GET", "/v1/contracts/{contract_id}/refusals", SELLER | COMPANY | OPERATOR,
+         contracts.list_contract_refusals, "contracts", answer=BreachList, listed=True,
+         faults=(404,)),
     _row("GET", "/v1/companies/{company_id}/signing-secret", COMPANY | OPERATOR,
          accounts.get_signing_secret, "accounts", answer=SigningSecretAnswer, faults=(404,)),
     _row("POST", "/v1/companies/{company_id}/crm-resets", COMPANY | OPERATOR, accounts.ask_reset,

@@ -34,8 +34,26 @@ class SellerReceipt(Answer, frozen=True, kw_only=True):
     quality: QualityAnswer | None
 
 
+class AppliedAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """How a contract made a base of the list price: the tier's cents and factor, the discount.
+
+    Each step is rounded half to even, in this order; ``min_score`` is the tier's.
+    """
+
+    contract_id: str
+    version: int
+    listed: Decimal
+    min_score: int | None = None
+    add: Decimal | None = None
+    multiply: Decimal | None = None
+    discount_pct: Decimal | None = None
+
+
 class CandidateAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
-    """What became of one campaign. ``overall_ratio`` is the exact rate, ``draw`` settled ties."""
+    """What became of one campaign. ``overall_ratio`` is the exact rate, ``draw`` settled ties.
+
+    ``contract`` is there where a contract changed the price.
+    """
 
     campaign_id: str
     company_id: str
@@ -50,6 +68,7 @@ class CandidateAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
     share: int | None = None
     draw: int | None = None
     first_look: bool = False
+    contract: AppliedAnswer | None = None
 
 
 class WholeReceipt(SellerReceipt, frozen=True, kw_only=True):

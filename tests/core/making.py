@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 from exchange.core.changes import BucketChange, CampaignChange, CompanyChange, UsageChange
+from exchange.core.contract import Clauses, Contract
+from exchange.core.contract_book import ContractChange
 from exchange.core.market import Market
 from exchange.core.model import (
     Bid,
@@ -133,6 +135,32 @@ def market(
             made.apply_company(company(one.company_id))
         made.apply_campaign(CampaignChange(campaign_id=one.campaign_id, version=1, campaign=one))
     return made
+
+
+def contract(
+    company_id: str,
+    number: int = 1,
+    *,
+    seller_id: str = "s-1",
+    version: int = 1,
+    since: datetime = NOW - timedelta(days=1),
+    until: datetime | None = None,
+    **clauses: Any,
+) -> ContractChange:
+    """A version of the contract between a seller and a company, in force since yesterday."""
+    return ContractChange(
+        contract=Contract(
+            contract_id=f"{seller_id}-{company_id}",
+            version=version,
+            number=number,
+            seller_id=SellerId(seller_id),
+            company_id=CompanyId(company_id),
+            effective_from=since,
+            effective_to=until,
+            recorded_at=since,
+            clauses=Clauses(**clauses),
+        )
+    )
 
 
 def window(

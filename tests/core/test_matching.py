@@ -7,6 +7,7 @@ import pytest
 from msgspec import Struct
 
 from exchange.core.changes import BucketChange, CampaignChange, UsageChange
+from exchange.core.contract import Trial
 from exchange.core.hours import period_bounds
 from exchange.core.market import Market
 from exchange.core.matching import why_no_room, why_not
@@ -23,12 +24,14 @@ from exchange.core.model import (
 )
 from exchange.core.reasons import Reason
 from exchange.core.runner import base_price
+from exchange.core.terms import Tier
 from tests.core.making import (
     LEAD,
     NOW,
     attributes,
     campaign,
     company,
+    contract,
     market,
     ping,
     rated,
@@ -36,6 +39,7 @@ from tests.core.making import (
 )
 
 SOLAR = solar()
+YESTERDAY = NOW - timedelta(days=1)
 NEVER = Schedule(windows=(OpenHours(days=(), from_minute=0, to_minute=60),))
 
 
@@ -57,6 +61,7 @@ class Fault(Struct, frozen=True):
     bucket: BucketChange | None = None
     suppressed_by: frozenset[CompanyId] = frozenset()
     sold_to: frozenset[CompanyId] = frozenset()
+    contract: dict[str, Any] = {}
 
 
 IN_ORDER = [
@@ -74,6 +79,9 @@ IN_ORDER = [
     Fault(Reason.SUPPRESSED, suppressed_by=frozenset({CompanyId("roofs-co")})),
     Fault(Reason.SOLD_BEFORE, sold_to=frozenset({CompanyId("roofs-co")})),
     Fault(Reason.SHARE_MODE, {"bid": Bid(shared_cents={2: 30_00})}),
+    Fault(Reason.TRIAL_OVER, contract={"trial": Trial(starts_at=YESTERDAY, ends_at=NOW)}),
+    Fault(Reason.LEAD_TYPE, contract={"lead_types": ("shared",)}),
+    Fault(Reason.LOW_SCORE, contract={"tiers": (Tier(min_score=101),)}),
     Fault(Reason.CRM_GATE, bucket=rated(10_000_00, crm=1_000_01)),
 ]
 
@@ -91,7 +99,13 @@ def faulty(*faults: Fault) -> Market:
         usage=tuple(fault.usage for fault in faults if fault.usage is not None),
         available_cents=balances[0] if balances else None,
     )
-    return market([campaign("roofs", caps=caps, **changes)], [told], vertical=SOLAR)
+    made = market([campaign("roofs", caps=caps, **changes)], [told], vertical=SOLAR)
+    clauses: dict[str, Any] = {}
+    for fault in faults:
+        clauses |= fault.contract
+    if clauses:
+        made.contracts.apply(contract("roofs-co", **clauses))
+    return made
 
 
 def reason_in(
@@ -103,7 +117,12 @@ def reason_in(
     (runner,) = made.runners("solar")
     company_id = runner.campaign.company_id
     one = ping(SOLAR, max_buyers=max_buyers, sold_to=sold_to, suppressed_by=suppressed_by)
-    return why_not(runner, made.companies.get(company_id), made.standings.get(company_id), one, NOW)
+    held, standing = made.companies.get(company_id), made.standings.get(company_id)
+    deal = made.contracts.deal(one.seller_id, company_id, NOW)
+    reason = why_not(runner, held, standing, one, NOW, deal)
+    counts = made.indexes["solar"].gate(one, NOW).counts
+    assert counts == ({} if reason is None else {reason.code: 1})
+    return reason
 
 
 def test_a_campaign_without_fault_bids() -> None:

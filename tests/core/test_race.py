@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.core.auction import Decision, decide, in_line, line_of
-from exchange.core.audit import recompute
+from exchange.core.audit import Limits, recompute
 from exchange.core.changes import CampaignChange, UsageChange
+from exchange.core.contract import Trial
 from exchange.core.hours import period_bounds
 from exchange.core.index import VerticalIndex
 from exchange.core.market import Market
@@ -30,10 +31,23 @@ from exchange.core.model import (
     PingId,
     Policy,
     Schedule,
+    SellerId,
 )
 from exchange.core.race import race
 from exchange.core.reasons import Reason
-from tests.core.making import DRAW_KEY, LEAD, NOW, TODAY, attributes, company, ping, rated, solar
+from exchange.core.terms import Tier
+from tests.core.making import (
+    DRAW_KEY,
+    LEAD,
+    NOW,
+    TODAY,
+    attributes,
+    company,
+    contract,
+    ping,
+    rated,
+    solar,
+)
 
 SOLAR = solar(
     premium=Condition(field="credit_score", op=">=", value=700), floor="5.00", max_age_s=10**9
@@ -126,13 +140,48 @@ def campaigns(draw: st.DrawFn, number: int) -> Campaign:
     )
 
 
+tiers = st.lists(
+    st.builds(
+        Tier,
+        min_score=st.sampled_from([0, 40, 60, 80]),
+        add_cents=st.sampled_from([0, 0, -700, 1_500]),
+        multiply_bp=st.sampled_from([10_000, 10_000, 8_333, 15_000]),
+    ),
+    max_size=3,
+    unique_by=lambda tier: tier.min_score,
+)
+trials = st.builds(
+    lambda begun_h, ends_h, continues, discount_bp: Trial(
+        starts_at=NOW - timedelta(hours=begun_h),
+        ends_at=NOW + timedelta(hours=ends_h),
+        continues=continues,
+        discount_bp=discount_bp,
+    ),
+    st.sampled_from([-1, 0, 10]),
+    st.sampled_from([-1, 0, 10]),
+    st.booleans(),
+    st.sampled_from([None, 0, 2_500]),
+)
+clauses: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "blocked": st.integers(0, 4).map(lambda n: n == 0),
+        "lead_types": st.sampled_from([("exclusive",), ("shared",), ("exclusive", "shared")]),
+        "tiers": tiers.map(tuple),
+        "discount_bp": st.sampled_from([0, 1, 1_000, 5_000]),
+        "trial": trials,
+        "first_look": st.booleans(),
+    },
+)
+
+
 @st.composite
 def worlds(draw: st.DrawFn) -> tuple[Market, list[Any]]:
     """A market that came to be by any sequence of changes, and some pings for it."""
     made = Market([SOLAR], Policy(max_ranks=draw(st.integers(0, 3))), TODAY)
     # Tiny blocks, so that few campaigns fill many and the walk does stop.
     made.indexes["solar"] = VerticalIndex(
-        SOLAR, made.companies, made.standings, made.policy, block=2
+        SOLAR, made.companies, made.standings, made.policy, block=2, contracts=made.contracts
     )
     for name in draw(st.sets(st.sampled_from(COMPANIES), min_size=1)):
         assigned = draw(st.sampled_from([0, 600_000]))
@@ -174,9 +223,24 @@ def worlds(draw: st.DrawFn) -> tuple[Market, list[Any]]:
                     ),
                 )
             )
+        if draw(st.integers(0, 3)) == 0:
+            number = made.contracts.complete + 1
+            made.contracts.apply(
+                contract(
+                    draw(st.sampled_from(COMPANIES)),
+                    number,
+                    seller_id=draw(st.sampled_from(["s-1", "s-1", "s-2"])),
+                    version=number,
+                    until=draw(st.sampled_from([None, None, NOW, NOW + timedelta(hours=1)])),
+                    **draw(clauses),
+                )
+            )
+            # From here on the masks of its contracts follow every change.
+            made.indexes["solar"].contracts_of(SellerId("s-1"), NOW)
     pings = [
         ping(
             SOLAR,
+            quality_score=draw(st.sampled_from([100, 80, 59, 10])),
             ping_id=PingId(f"p-{n}"),
             attributes=attributes(
                 SOLAR,
@@ -202,10 +266,17 @@ def worlds(draw: st.DrawFn) -> tuple[Market, list[Any]]:
     return made, pings
 
 
-def line(decision: Decision, policy: Policy) -> list[tuple[str, int, int, int]]:
+def line(decision: Decision, policy: Policy) -> list[tuple[Any, ...]]:
     award = decision.award
     return [
-        (bid.campaign_id, bid.base_cents, bid.rectified_cents, bid.charged_cents)
+        (
+            bid.campaign_id,
+            bid.base_cents,
+            bid.rectified_cents,
+            bid.charged_cents,
+            bid.first_look,
+            bid.terms,
+        )
         for bid in award.ranks[: award.winners + policy.max_ranks]
     ]
 
@@ -229,6 +300,12 @@ def test_the_race_comes_to_the_award_and_the_reasons_of_the_plain_scan(
         assert did_not_bid(fast) == did_not_bid(plain)
         if not plain.award.winners:
             assert fast.reasons == plain.reasons
+        limits = Limits(
+            floor_cents=500,
+            min_price_cents=one.min_price_cents,
+            take_rate_bp=made.policy.take_rate_bp,
+        )
+        recompute(plain.candidates, max_buyers=one.max_buyers, limits=limits)
 
 
 @pytest.mark.parametrize("count", [63, 64, 65, 200])

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from bidders.crm import Behaviour, CrmServer
 from tests.e2e.running import Running, until
 from tests.e2e.wire import (
     ATTRIBUTES,
+    Account,
     Json,
     Wire,
     hashes_of,
@@ -90,6 +92,48 @@ async def test_a_contact_sold_is_a_duplicate_at_the_next_ping_on_every_worker(
         for line in lines.values():
             again = (await line.ping(seller, contact_hashes=hashes, **in_state("OR"))).ok()
             assert (again["status"], again["reason"]["code"]) == ("refused", "duplicate")
+
+
+async def test_section_9_a_contract_holds_on_every_worker_and_a_refused_return_names_its_clause(
+    wire: Wire, running: Running
+) -> None:
+    seller, company = await wire.seller(), await wire.company()
+    await wire.campaign(company, "100.00", filter=only("WA"))
+    market = in_state("WA")
+    async with line_to_each_worker(running) as lines:
+        body = {
+            "seller_id": seller.id,
+            "company_id": company.id,
+            "terms": {
+                "tiers": [{"min_score": 50, "multiply": 1.2}],
+                "return_reasons": ["duplicate"],
+            },
+        }
+        made = (await wire.call("POST", "/v1/contracts", body=body)).ok()
+        path = f"/v1/contracts/{made['contract_id']}"
+        paid = paid_to_seller(Decimal("120.00"))
+        for line in lines.values():
+            await until(partial(_offers, line, seller, paid, market), FOLLOW_S, "the contract")
+        sold = await wire.sell(seller, person(5), **market)
+        refused = await wire.reject(company, sold["lead_id"])
+        assert (refused.status, refused.json["code"]) == (409, "reason_not_allowed")
+        assert refused.json["details"] == {
+            "contract_id": made["contract_id"],
+            "version": 1,
+            "clause": "return_reasons",
+            "allowed": ["duplicate"],
+        }
+        receipt = await wire.get(f"/v1/pings/{sold['ping_id']}")
+        applied = receipt["candidates"][0]["contract"]
+        assert (applied["listed"], applied["multiply"]) == (Decimal("100.00"), Decimal("1.2000"))
+        (await wire.reject(company, sold["lead_id"], "duplicate")).ok()
+        (await wire.call("POST", f"{path}/end", body={})).ok()
+        shown = await wire.get(path, company.key)
+        assert (shown["status"], len(shown["versions"])) == ("ended", 2)
+
+
+async def _offers(line: Wire, seller: Account, price: Decimal, market: Json) -> bool:
+    return await line.price(seller, **market) == price
 
 
 async def test_the_next_ping_after_an_answered_rejection_has_the_new_price_on_every_worker(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from datetime import date
 
-from exchange.core.changes import BucketChange, CampaignChange, CompanyChange
+from exchange.core.changes import BucketChange, CompanyChange
 from exchange.core.market import Market
 from exchange.core.model import CompanyId, Policy
-from exchange.flow.announce import Announcer
+from exchange.flow.announce import Announcer, Change
 
 TODAY = date(2026, 11, 21)
 COMPANY = CompanyId("sunny")
@@ -18,11 +18,11 @@ class SlowMirror:
     """Keeps what was published, each once it may come through."""
 
     def __init__(self) -> None:
-        self.begun: list[CompanyChange | CampaignChange] = []
-        self.published: list[CompanyChange | CampaignChange] = []
+        self.begun: list[Change] = []
+        self.published: list[Change] = []
         self.gate = asyncio.Event()
 
-    async def publish(self, change: CompanyChange | CampaignChange) -> None:
+    async def publish(self, change: Change) -> None:
         self.begun.append(change)
         await self.gate.wait()
         self.published.append(change)

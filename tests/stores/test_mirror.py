@@ -18,12 +18,14 @@ from uuid_utils import uuid7
 from exchange.core.changes import BucketChange, CampaignChange, CompanyChange, UsageChange
 from exchange.core.company import Company
 from exchange.core.model import CampaignId, CompanyId
+from exchange.core.rejection import ReturnCap
 from exchange.core.standing import Bucket
 from exchange.embedded import StoreUrls
 from exchange.flow.faults import Unavailable
 from exchange.stores.redis_client import quick_client, waiting_client
-from exchange.stores.redis_mirror import RedisFeed, RedisMirror, figures_of
+from exchange.stores.redis_mirror import Change, RedisFeed, RedisMirror, figures_of
 from exchange.stores.redis_pipe import RedisPipe
+from tests.core.making import contract
 from tests.flow.market import until
 
 TODAY = date(2026, 11, 21)
@@ -174,7 +176,7 @@ async def test_who_follows_hears_every_change_after_the_subscription(
 ) -> None:
     mirror, client = RedisMirror(redis, pipe), waiting_client(stores.redis)
     feed = RedisFeed(client)
-    heard: list[CompanyChange | CampaignChange] = []
+    heard: list[Change] = []
     subscribed = asyncio.Event()
 
     async def reload() -> None:
@@ -183,13 +185,14 @@ async def test_who_follows_hears_every_change_after_the_subscription(
     following = asyncio.create_task(feed.follow(heard.append, reload))
     async with asyncio.timeout(5):
         await subscribed.wait()
-        told: list[CompanyChange | CampaignChange] = [
+        told: list[Change] = [
             change(7, "heard", buckets=(bucket(1, 5),), available_cents=3, reset_at=HOUR),
             CampaignChange(campaign_id=CampaignId("c"), version=1, campaign=None),
+            contract("heard", return_cap=ReturnCap(period="month", count=1), return_reasons=()),
         ]
         for one in told:
             await mirror.publish(one)
-        await until(lambda: len(heard) == 2)
+        await until(lambda: len(heard) == 3)
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
     await client.aclose()

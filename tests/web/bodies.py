@@ -89,3 +89,10 @@ def changed(body: dict[str, Any], path: str, value: object) -> dict[str, Any]:
     else:
         at[last] = value
     return copy
+
+
+CONTRACT: dict[str, Any] = {
+    "seller_id": "seller-1",
+    "company_id": "company-1",
+    "terms": {"return_window_h": 24},
+}

@@ -28,6 +28,7 @@ from exchange.core.reasons import Reason
 from exchange.core.standing import Bucket, Standing, Window, weigh
 from exchange.core.verticals import AttributeSpec, VerticalSpec, compile_vertical
 from exchange.flow.bidding import BidderState
+from exchange.flow.contracts import Contracts
 from exchange.flow.faults import Conflict, Fault, NotFound, because
 from exchange.flow.ping_together import PingGroups, Told
 from exchange.flow.ports import (
@@ -52,6 +53,7 @@ from exchange.flow.registry import (
 )
 from exchange.flow.returning import ReturnDoors
 from exchange.flow.suppressions import Keys, ListNumber, Suppressed, SuppressionLists
+from tests.web.contracts_double import MemoryContracts
 from tests.web.return_doubles import MemoryReturns
 from tests.web.standing_doubles import standings_over
 
@@ -370,6 +372,8 @@ class MemoryDoors:
         )
         self.listed = MemorySuppressions()
         self.suppressions: SuppressionLists = self.listed
+        self.kept_contracts = MemoryContracts()
+        self.contracts: Contracts = self.kept_contracts
         self.pings: list[Ping] = []
         self.posts: list[PostRequest] = []
         self.receipts: dict[str, Receipt] = {}

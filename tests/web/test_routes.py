@@ -9,7 +9,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from exchange.web.openapi import fault_statuses
 from exchange.web.routes import ROUTES, Route
-from tests.web.bodies import CAMPAIGN, PING, POST
+from tests.web.bodies import CAMPAIGN, CONTRACT, PING, POST
 from tests.web.conftest import Wire
 
 CALLERS = (
@@ -44,6 +44,9 @@ BODIES: dict[str, Any] = {
     "DisputeBody": {"statement": "She answered me."},
     "DisputeDecisionBody": {"decision": "upheld", "sentence": "She did not."},
     "ReversalBody": {"sentence": "She did."},
+    "ContractBody": CONTRACT,
+    "VersionBody": {"terms": {}},
+    "ContractEndBody": {},
 }
 
 # What belongs to somebody: the others of the same role do not find it, and one may not create in
@@ -61,6 +64,10 @@ ANOTHERS = {
     ("PUT /v1/campaigns/{campaign_id}", "other-company"): 404,
     ("DELETE /v1/campaigns/{campaign_id}", "other-company"): 404,
     ("POST /v1/campaigns/{campaign_id}/probe", "other-company"): 404,
+    ("GET /v1/contracts/{contract_id}", "other-seller"): 404,
+    ("GET /v1/contracts/{contract_id}", "other-company"): 404,
+    ("GET /v1/contracts/{contract_id}/refusals", "other-seller"): 404,
+    ("GET /v1/contracts/{contract_id}/refusals", "other-company"): 404,
     ("GET /v1/companies/{company_id}/standing", "other-company"): 404,
     ("GET /v1/companies/{company_id}/standing/history", "other-company"): 404,
     ("GET /v1/companies/{company_id}/what-if", "other-company"): 404,
@@ -83,10 +90,12 @@ async def _prepare(wire: Wire) -> dict[str, str]:
     """One of each thing, of the first seller and company."""
     ping = await wire.call("POST", "/v1/ping", PING)
     campaign = await wire.call("POST", "/v1/campaigns", CAMPAIGN, key="company")
+    contract = await wire.call("POST", "/v1/contracts", CONTRACT, key="operator")
     await wire.call("POST", "/v1/companies/company-1/crm-resets", key="company")
     return {
         "ping_id": ping.json["ping_id"],
         "campaign_id": campaign.json["campaign_id"],
+        "contract_id": contract.json["contract_id"],
         "lead_id": "lead-1",
         "seller_id": "seller-1",
         "company_id": "company-1",

@@ -1,0 +1,102 @@
+"""A seller's contracts as masks over the campaigns of one vertical.
+
+Kept as campaigns get and lose their slots, made anew when a contract changes, never with a ping.
+Agrees with `contract.why_no_trade` on every campaign. Source: rules §3.2 and §9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from exchange.core.contract import Deal
+from exchange.core.contract_book import SellerDeals
+from exchange.core.masks import Bounds
+from exchange.core.model import CompanyId
+from exchange.core.money import BASIS_POINTS
+from exchange.core.terms import tier_of
+
+
+class SellerMasks:
+    """Which campaigns each clause of a seller's contracts concerns.
+
+    ``closed`` are those that do not trade, by the code of the reason. ``only_shared`` and
+    ``only_exclusive`` buy no other leads. ``scored`` tells which take a quality score, ``priced``
+    are those whose base the terms may change, ``first_look`` those that always have one.
+    """
+
+    __slots__ = (
+        "_raises", "closed", "deals", "first_look", "only_exclusive", "only_shared", "priced",
+        "scored",
+    )  # fmt: skip
+
+    def __init__(self, deals: SellerDeals, of_company: Mapping[CompanyId, int]) -> None:
+        self.deals = deals
+        self.closed: dict[str, int] = {}
+        self.only_shared = 0
+        self.only_exclusive = 0
+        self.scored = Bounds()
+        self.priced = 0
+        self.first_look = 0
+        self._raises: dict[int, tuple[int, int]] = {}
+        for company_id in deals.by_company:
+            if mask := of_company.get(company_id, 0):
+                self.enter(company_id, mask)
+
+    def enter(self, company_id: CompanyId, bits: int) -> None:
+        """Campaigns of a company got these slots."""
+        deal = self.deals.by_company.get(company_id)
+        if deal is None:
+            return
+        if deal.closed is not None:
+            self.closed[deal.closed.code] = self.closed.get(deal.closed.code, 0) | bits
+        if not deal.exclusive:
+            self.only_shared |= bits
+        if not deal.shared:
+            self.only_exclusive |= bits
+        if deal.least_score:
+            self.scored.add(deal.least_score, bits)
+        if deal.moves_prices:
+            self.priced |= bits
+        if deal.first_look:
+            self.first_look |= bits
+
+    def leave(self, company_id: CompanyId, bits: int) -> None:
+        """Campaigns of a company lost these slots."""
+        deal = self.deals.by_company.get(company_id)
+        if deal is None:
+            return
+        if deal.closed is not None:
+            self.closed[deal.closed.code] &= ~bits
+        if deal.least_score:
+            self.scored.remove(deal.least_score, bits)
+        self.only_shared &= ~bits
+        self.only_exclusive &= ~bits
+        self.priced &= ~bits
+        self.first_look &= ~bits
+
+    def barred(self, share: int) -> int:
+        """The campaigns that are sold no leads at a share count."""
+        return self.only_shared if share == 1 else self.only_exclusive
+
+    def bound(self, top_cents: int, score: int) -> int:
+        """What a campaign worth at most ``top_cents`` by its list is worth at most under its terms.
+
+        Both are rectified prices in cents. The cent added before and the two after make up for
+        what three roundings may add.
+        """
+        raises = self._raises.get(score)
+        if raises is None:
+            raises = self._raises[score] = _most_raised(self.deals.by_company, score)
+        add_cents, multiply_bp = raises
+        return (top_cents + add_cents + 1) * multiply_bp // BASIS_POINTS + 2
+
+
+def _most_raised(deals: Mapping[CompanyId, Deal], score: int) -> tuple[int, int]:
+    """The most cents and the highest factor by which any deal raises a price at a score."""
+    add_cents, multiply_bp = 0, BASIS_POINTS
+    for deal in deals.values():
+        tier = tier_of(deal.tiers, score)
+        if tier is not None:
+            add_cents = max(add_cents, tier.add_cents)
+            multiply_bp = max(multiply_bp, tier.multiply_bp)
+    return add_cents, multiply_bp
