@@ -211,10 +211,10 @@ class Call:
             raise NotFound("There is no such company.")
         return CompanyId(company_id)
 
-    def page(self) -> Page:
-        """The part of a list the query asks for. Raises Invalid."""
+    def page(self, *filters: str) -> Page:
+        """The part of a list the query asks for, which may name filters too. Raises Invalid."""
         for name in self.query:
-            if name not in ("after", "limit"):
+            if name not in ("after", "limit", *filters):
                 raise Invalid(f"{name[:100]} is not known here.", field=name[:100])
         after = self.query.get("after", "")
         if after and not _ID.fullmatch(after):

@@ -22,6 +22,7 @@ _TAGS: Final = {
     "campaigns": "What companies want and at what price.",
     "standing": "Rates, verdicts and CRM resets.",
     "accounts": "Sellers, companies and deposits.",
+    "alerts": "What is to be looked at, and who is told of it.",
     "exchange": "The exchange itself.",
 }
 _MONEY_IN: Final = {"type": ["number", "string"], "examples": [12.5, "12.50"]}
@@ -87,6 +88,7 @@ def _schemas(routes: Sequence[Route], verticals: Mapping[str, Vertical]) -> dict
     schemas["PingBody"]["properties"]["vertical"] = {"enum": sorted(verticals)}
     schemas["LeadAnswer"]["properties"]["attributes"] = {"type": "object"}
     schemas["WholeReceipt"]["properties"]["attributes"] = {"type": "object"}
+    schemas["AlertAnswer"]["properties"]["values"] = {"type": "object"}
     return dict(sorted(schemas.items()))
 
 
@@ -147,6 +149,9 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         after = {"type": "string", "pattern": "^[0-9A-Za-z_-]{0,64}$"}
         found.append({"name": "after", "in": "query", "required": False, "schema": after})
         found.append({"name": "limit", "in": "query", "required": False, "schema": limit})
+    for name, values in route.filters:
+        value = {"type": "string", "enum": list(values)}
+        found.append({"name": name, "in": "query", "required": False, "schema": value})
     if route.keyed:
         key = {"type": "string", "pattern": "^[!-~]{1,200}$"}
         found.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": key})

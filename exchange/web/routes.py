@@ -11,7 +11,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from exchange.flow.ports import Role
-from exchange.web import accounts, campaigns, leads, operations, probes
+from exchange.web import accounts, alerts, campaigns, connections, leads, operations, probes
 from exchange.web.calls import Call
 from exchange.web.wire import (
     NoOfferAnswer,
@@ -41,12 +41,25 @@ from exchange.web.wire_accounts import (
     StandingAnswer,
     VerticalList,
 )
+from exchange.web.wire_alerts import (
+    AlertAnswer,
+    AlertKindList,
+    AlertList,
+    AlertSettingsAnswer,
+    AlertSettingsBody,
+    TrialNotices,
+)
 from exchange.web.wire_campaigns import (
     BidderAnswer,
     CampaignAnswer,
     CampaignBody,
     CampaignList,
     CampaignReplacement,
+)
+from exchange.web.wire_connections import (
+    ConnectionList,
+    ConnectionTestAnswer,
+    ConnectionTestsBody,
 )
 from exchange.web.wire_leads import (
     LeadAnswer,
@@ -72,7 +85,8 @@ class Route(Struct, frozen=True, kw_only=True):
     ``answer`` is the type the document shows (a union for several shapes), ``text`` the content
     type of one that is not JSON. ``forms``: the body may be a form. ``listed``: takes after and
     limit. ``keyed``: takes an Idempotency-Key. ``sells``: a ping or post, refused while draining.
-    ``faults`` are the statuses it may answer besides those of its form.
+    ``faults`` are the statuses it may answer besides those of its form; ``filters`` what a list's
+    query may name besides, with the values each takes.
     """
 
     method: str
@@ -90,6 +104,7 @@ class Route(Struct, frozen=True, kw_only=True):
     sells: bool = False
     keyed: bool = False
     faults: tuple[int, ...] = ()
+    filters: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def label(self) -> str:
@@ -168,6 +183,34 @@ ROUTES: Final[tuple[Route, ...]] = (
          body=AccountChange, answer=CompanyAnswer, faults=(404,)),
     _row("POST", "/v1/companies/{company_id}/deposits", OPERATOR, accounts.deposit, "accounts",
          body=DepositBody, answer=CompanyAnswer, keyed=True, faults=(404, 409)),
+    _row("GET", "/v1/campaigns/{campaign_id}/connections", COMPANY | OPERATOR,
+         connections.get_connections, "campaigns", answer=ConnectionList, faults=(404,)),
+    _row("PUT", "/v1/campaigns/{campaign_id}/connections", COMPANY | OPERATOR,
+         connections.put_connections, "campaigns", body=ConnectionTestsBody, answer=ConnectionList,
+         faults=(404,)),
+    _row("POST", "/v1/campaigns/{campaign_id}/connection-test", COMPANY | OPERATOR,
+         connections.ask_connection_test, "campaigns", answer=ConnectionTestAnswer, faults=(404,)),
+    _row("GET", "/v1/alerts", COMPANY | OPERATOR, alerts.list_alerts, "alerts", answer=AlertList,
+         listed=True, filters=(("state", ("raised", "recovered", "told")),)),
+    _row("GET", "/v1/alerts/kinds", COMPANY | OPERATOR, alerts.list_kinds, "alerts",
+         answer=AlertKindList),
+    _row("GET", "/v1/alerts/settings", OPERATOR, alerts.get_settings, "alerts",
+         answer=AlertSettingsAnswer),
+    _row("PUT", "/v1/alerts/settings", OPERATOR, alerts.put_settings, "alerts",
+         body=AlertSettingsBody, answer=AlertSettingsAnswer),
+    _row("POST", "/v1/alerts/settings/trial", OPERATOR, alerts.try_settings, "alerts",
+         answer=TrialNotices),
+    _row("GET", "/v1/alerts/{alert_id}", COMPANY | OPERATOR, alerts.get_alert, "alerts",
+         answer=AlertAnswer, faults=(404,)),
+    _row("POST", "/v1/alerts/{alert_id}/acknowledge", COMPANY | OPERATOR,
+         alerts.acknowledge_alert, "alerts", answer=AlertAnswer, faults=(404, 409)),
+    _row("GET", "/v1/companies/{company_id}/alerts", COMPANY | OPERATOR,
+         alerts.get_company_settings, "alerts", answer=AlertSettingsAnswer, faults=(404,)),
+    _row("PUT", "/v1/companies/{company_id}/alerts", COMPANY | OPERATOR,
+         alerts.put_company_settings, "alerts", body=AlertSettingsBody,
+         answer=AlertSettingsAnswer, faults=(404,)),
+    _row("POST", "/v1/companies/{company_id}/alerts/trial", COMPANY | OPERATOR,
+         alerts.try_company_settings, "alerts", answer=TrialNotices, faults=(404,)),
     _row("GET", "/v1/verticals", SELLER | COMPANY | OPERATOR, operations.list_verticals,
          "exchange", answer=VerticalList),
     _row("GET", "/", ANYONE, operations.index, "exchange", answer=Index),

@@ -39,6 +39,8 @@ BODIES: dict[str, Any] = {
     "AccountChange": {"active": True},
     "DepositBody": {"amount": 5, "key": "k"},
     "ProbeBody": {},
+    "ConnectionTestsBody": {"enabled": False},
+    "AlertSettingsBody": {},
 }
 
 # What belongs to somebody: the others of the same role do not find it, and one may not create in
@@ -58,6 +60,14 @@ ANOTHERS = {
     ("GET /v1/campaigns/{campaign_id}/bidder", "company"): 404,
     ("GET /v1/campaigns/{campaign_id}/bidder", "other-company"): 404,
     ("GET /v1/campaigns/{campaign_id}/bidder", "operator"): 404,
+    ("GET /v1/campaigns/{campaign_id}/connections", "other-company"): 404,
+    ("PUT /v1/campaigns/{campaign_id}/connections", "other-company"): 404,
+    ("POST /v1/campaigns/{campaign_id}/connection-test", "other-company"): 404,
+    ("GET /v1/alerts/{alert_id}", "other-company"): 404,
+    ("POST /v1/alerts/{alert_id}/acknowledge", "other-company"): 404,
+    ("GET /v1/companies/{company_id}/alerts", "other-company"): 404,
+    ("PUT /v1/companies/{company_id}/alerts", "other-company"): 404,
+    ("POST /v1/companies/{company_id}/alerts/trial", "other-company"): 404,
     ("POST /v1/companies/{company_id}/crm-resets", "other-company"): 404,
     ("GET /v1/companies/{company_id}/crm-resets", "other-company"): 404,
 }
@@ -75,6 +85,7 @@ async def _prepare(wire: Wire) -> dict[str, str]:
         "seller_id": "seller-1",
         "company_id": "company-1",
         "reset_id": "reset-1",
+        "alert_id": "alert-2",
     }
 
 
