@@ -77,7 +77,8 @@ group by company_id, campaign_id, kind, code
 
 -- name: drop_alerts
 delete from alert where id in (
-    select id from alert where state <> 'raised' and raised_at < $1 order by raised_at limit 1000)
+    select id from alert where state <> 'raised' and coalesce(recovered_at, raised_at) < $1
+    order by coalesce(recovered_at, raised_at) limit 1000)
 
 -- name: drop_notices
 delete from alert_notice where (id, receiver, channel, address) in (

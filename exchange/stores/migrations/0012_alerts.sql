@@ -24,7 +24,7 @@ create unique index alert_open
     on alert (kind, coalesce(company_id, ''), coalesce(campaign_id, ''), detail)
     where state = 'raised';
 create index alert_company on alert (company_id, id);
-create index alert_over on alert (raised_at) where state <> 'raised';
+create index alert_over on alert (coalesce(recovered_at, raised_at)) where state <> 'raised';
 
 -- What is remembered of a subject between two looks; without a row it is calm.
 create table alert_watch (
