@@ -92,6 +92,34 @@ class SystemClock:
         return datetime.now(UTC)
 
 
+class _SeenBidders:
+    """What this worker sees of companies' bidders: `flow.bidder_reporting.Seen`."""
+
+    def __init__(self, bidders: AllBidders) -> None:
+        self._bidders = bidders
+
+    def campaigns(self) -> list[CampaignId]:
+        """The campaigns whose bidders it asked lately."""
+        return self._bidders.campaigns()
+
+    def state(self, campaign_id: CampaignId) -> tuple[CompanyId, BidderState] | None:
+        """How one of them is doing, and whose it is."""
+        found = self._bidders.health_of(campaign_id)
+        if found is None:
+            return None
+        state = BidderState(
+            state=found.state,
+            probability=found.probability,
+            bids=found.bids,
+            reasons=dict(found.reasons),
+            p50_ms=found.p50_ms,
+            p99_ms=found.p99_ms,
+            connections=found.connections,
+            waiting=found.waiting,
+        )
+        return found.company_id, state
+
+
 class Exchange:
     """One worker's exchange: implements `flow.doors.Doors`, knows how to start and stop."""
 
@@ -281,7 +309,7 @@ class Exchange:
         self.bidder_reporting = BidderReporting(
             owner=self.owner,
             reports=reports,
-            states=self._bidder_states,
+            seen=_SeenBidders(self.bidders),
             monotonic=time.monotonic,
         )
         self.alerting = Alerting(
@@ -430,25 +458,6 @@ class Exchange:
     async def bidder_state(self, campaign_id: CampaignId) -> BidderState | None:
         """How a campaign's own bidder is doing, as all workers see it."""
         return await self.bidder_reporting.state(campaign_id)
-
-    def _bidder_states(self) -> dict[CampaignId, tuple[CompanyId, BidderState]]:
-        """What this worker sees of the bidders it asked lately."""
-        return {
-            CampaignId(campaign_id): (
-                found.company_id,
-                BidderState(
-                    state=found.state,
-                    probability=found.probability,
-                    bids=found.bids,
-                    reasons=dict(found.reasons),
-                    p50_ms=found.p50_ms,
-                    p99_ms=found.p99_ms,
-                    connections=found.connections,
-                    waiting=found.waiting,
-                ),
-            )
-            for campaign_id, found in self.bidders.health().items()
-        }
 
     def ready(self) -> list[str]:
         """What keeps this worker from being ready."""

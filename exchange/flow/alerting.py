@@ -224,6 +224,9 @@ class Alerting:
             if kind_of(key) in unknown:
                 continue
             fact, watch = by_key.get(key), memory.watches.get(key)
+            raised = None if watch is None else watch.alert_id
+            if raised is not None and raised not in memory.alerts:
+                watch = None  # its alert is kept no more: whatever it is now is new
             terms = self.terms(memory, _company_of(key))
             judged = judge(
                 key, fact, watch, now, remind=terms.remind, fresh_id=self._fresh_id()
@@ -233,7 +236,7 @@ class Alerting:
                     continue
                 events.append(judged.event)
             if judged.watch is None:
-                if watch is not None:
+                if key in memory.watches:
                     forget.append(key)
             elif judged.watch != watch:
                 keep.append(judged.watch)

@@ -6,9 +6,10 @@ and whoever asks, hear of all workers. A worker that falls silent is soon not be
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from exchange.core.alert_systems import FAILED_BIDS, NOT_ASKED
 from exchange.core.model import CampaignId, CompanyId
@@ -22,49 +23,69 @@ RECENT_S: Final = 300.0
 STATES: Final = ("away", "resting", "faltering", "well")
 """The states a bidder may have, the worst first."""
 
-States = Callable[[], Mapping[CampaignId, tuple[CompanyId, BidderState]]]
+_AT_ONCE: Final = 50
+"""Bidders looked at before pings have their turn."""
+
+
+class Seen(Protocol):
+    """What this worker sees of the bidders it asks."""
+
+    def campaigns(self) -> Sequence[CampaignId]:
+        """The campaigns whose bidders it asked lately."""
+        ...
+
+    def state(self, campaign_id: CampaignId) -> tuple[CompanyId, BidderState] | None:
+        """How one of them is doing, and whose it is; None if it was not asked lately."""
+        ...
+
 
 _FAILED: Final = frozenset(reason.code for reason in FAILED_BIDS)
 _NOT_ASKED: Final = frozenset(reason.code for reason in NOT_ASKED)
 
 
 class BidderReporting:
-    """Writes what this worker sees. ``states`` gives it, ``monotonic`` is a steady clock in s."""
+    """Writes what this worker has ``seen``; ``monotonic`` is a steady clock, in seconds."""
 
     def __init__(
         self,
         *,
         owner: str,
         reports: BidderReports,
-        states: States,
+        seen: Seen,
         monotonic: Callable[[], float],
     ) -> None:
         self._owner = owner
         self._reports = reports
-        self._states = states
+        self._seen = seen
         self._monotonic = monotonic
         self._samples: dict[CampaignId, deque[tuple[float, int, int]]] = {}
         self._has_said = False
 
     async def report(self) -> None:
         """Write what this worker sees now; a worker that asks nobody writes nothing."""
-        seen = self._states()
-        if not seen and not self._has_said:
+        campaigns = self._seen.campaigns()
+        if not campaigns and not self._has_said:
             return
-        for gone in [campaign for campaign in self._samples if campaign not in seen]:
-            del self._samples[gone]
         reports = []
-        for campaign_id, (company_id, state) in seen.items():
-            asked, failed = self._recent(campaign_id, state)
-            reports.append(
-                BidderReport(
-                    campaign_id=campaign_id,
-                    company_id=company_id,
-                    state=state,
-                    asked=asked,
-                    failed=failed,
+        for count, campaign_id in enumerate(campaigns, start=1):
+            found = self._seen.state(campaign_id)
+            if found is not None:
+                company_id, state = found
+                asked, failed = self._recent(campaign_id, state)
+                reports.append(
+                    BidderReport(
+                        campaign_id=campaign_id,
+                        company_id=company_id,
+                        state=state,
+                        asked=asked,
+                        failed=failed,
+                    )
                 )
-            )
+            if count % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        known = {report.campaign_id for report in reports}
+        for gone in [campaign for campaign in self._samples if campaign not in known]:
+            del self._samples[gone]
         await self._reports.put(self._owner, reports)
         self._has_said = bool(reports)
 
@@ -73,7 +94,7 @@ class BidderReporting:
 
         Where the books are away, it is this worker's view alone.
         """
-        own = self._states().get(campaign_id)
+        own = self._seen.state(campaign_id)
         states = [] if own is None else [own[1]]
         try:
             said = await self._reports.of(campaign_id)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
-from exchange.core.connections import places_of, uptime
+from exchange.core.connections import Place, places_of, uptime
 from exchange.core.market import Market
 from exchange.core.model import Campaign, CampaignId
 from exchange.flow.connection_ports import (
@@ -27,11 +27,14 @@ from exchange.flow.ports import Clock
 TEST_S: Final = 35.0
 """The longest a test may take; the longest a delivery may is 30 s."""
 
-WAIT_S: Final = 10.0
+WAIT_S: Final = 35.0
 """How long a test on request waits for room."""
 
-REGISTER_S: Final = 60.0
+REGISTER_S: Final = 600.0
 """How often the places are looked through where no campaign has changed."""
+
+LEAST_REGISTER_S: Final = 10.0
+"""The least time between two times, however often campaigns change."""
 
 _ON_REQUEST_S: Final = 3_600.0
 _AT_ONCE: Final = 500
@@ -85,7 +88,8 @@ class ConnectionTesting:
         versions = self._market.campaign_versions
         seen = (max(versions.values(), default=0), len(versions))
         now_s = self._monotonic()
-        if seen == self._registered and now_s - self._looked_at < REGISTER_S:
+        pause_s = REGISTER_S if seen == self._registered else LEAST_REGISTER_S
+        if now_s - self._looked_at < pause_s:
             return
         places = []
         indexes = self._market.indexes.values()
@@ -144,31 +148,37 @@ class ConnectionTesting:
     # --- on request -------------------------------------------------------------------------------
 
     async def test_now(self, campaign: Campaign) -> Sequence[ConnectionOutcome]:
-        """Test every place of a campaign, one after the other."""
-        results = []
-        for place in places_of(campaign):
-            if place.untested is not None:
-                results.append(
-                    ConnectionOutcome(
-                        target=place.target,
-                        kind=place.kind,
-                        status="skipped",
-                        at=self._clock.now(),
-                        detail=_NOTHING_TO_TEST[place.untested],
-                    )
-                )
-                continue
-            try:
-                await asyncio.wait_for(self._room.acquire(), WAIT_S)
-            except TimeoutError:
-                raise Unavailable("too many connection tests are under way") from None
-            try:
-                result = await self._tester.test(campaign, place)
-            finally:
-                self._room.release()
-            await self._keep(campaign, result)
-            results.append(result)
-        return results
+        """Test every place of a campaign, all at once as far as there is room."""
+        tests = (self._ask(campaign, place) for place in places_of(campaign))
+        # Each ends by itself, whatever becomes of the others.
+        outcomes = await asyncio.gather(*tests, return_exceptions=True)
+        found = []
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            found.append(outcome)
+        return found
+
+    async def _ask(self, campaign: Campaign, place: Place) -> ConnectionOutcome:
+        if place.untested is not None:
+            return ConnectionOutcome(
+                target=place.target,
+                kind=place.kind,
+                status="skipped",
+                at=self._clock.now(),
+                detail=_NOTHING_TO_TEST[place.untested],
+            )
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await self._room.acquire()
+        except TimeoutError:
+            raise Unavailable("too many connection tests are under way") from None
+        try:
+            outcome = await self._tester.test(campaign, place)
+        finally:
+            self._room.release()
+        await self._keep(campaign, outcome)
+        return outcome
 
     async def states(self, campaign: Campaign) -> Sequence[ConnectionState]:
         """How a campaign's places have done."""

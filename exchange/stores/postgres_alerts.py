@@ -16,7 +16,7 @@ from msgspec import Raw
 from exchange.core.alert_kinds import AlertKind
 from exchange.core.alert_systems import Incidents, Streak
 from exchange.core.alert_terms import AlertSettings
-from exchange.core.alerts import Watch
+from exchange.core.alerts import Watch, key_of
 from exchange.core.model import CampaignId, CompanyId
 from exchange.core.reasons import Reason
 from exchange.flow.alert_ports import AlertRecord, AlertState, Memory, Outcome
@@ -50,8 +50,10 @@ class PostgresAlerts:
         watches = await self._postgres.rows("alert_watches")
         alerts = [_alert(row) for row in await self._postgres.rows("open_alerts")]
         settings = await self._postgres.rows("all_alert_settings")
+        # An open alert is watched even where nothing else is remembered of it.
+        open_ones = {_key(alert): _watch(alert) for alert in alerts}
         return Memory(
-            watches={row["key"]: Watch(**dict(row)) for row in watches},
+            watches=open_ones | {row["key"]: Watch(**dict(row)) for row in watches},
             alerts={alert.alert_id: alert for alert in alerts},
             settings={row["receiver"]: _decode_settings(row["body"]) for row in settings},
         )
@@ -124,6 +126,20 @@ class PostgresAlerts:
         """Set it, whole."""
         body = _encode(settings).decode()
         await self._postgres.run("put_alert_settings", receiver, body, now)
+
+
+def _key(alert: AlertRecord) -> str:
+    return key_of(alert.kind, alert.company_id, alert.campaign_id, alert.detail)
+
+
+def _watch(alert: AlertRecord) -> Watch:
+    return Watch(
+        key=_key(alert),
+        alert_id=alert.alert_id,
+        events=alert.events,
+        told_at=alert.renewed_at or alert.raised_at,
+        acknowledged=alert.acknowledged_at is not None,
+    )
 
 
 def _gather(rows: list[tuple[Record, str]]) -> list[Incidents]:

@@ -268,6 +268,19 @@ async def test_what_a_look_found_is_written_with_its_notices_or_not_at_all(
     assert (await look(desk)).raised == 1
 
 
+@pytest.mark.parametrize("table", ["alert_watch", "alert"])
+async def test_what_is_remembered_may_be_lost_and_looks_go_on(desk: Desk, table: str) -> None:
+    company = await low(desk)
+    await look(desk)
+    await desk.value(f"delete from {table}")
+    looked = await look(desk)
+    # Without its watch an open alert is known still; without the alert itself it is new.
+    assert looked.raised == (1 if table == "alert" else 0)
+    await desk.exchange.registry.deposit(company, 100_00, "second", desk.clock.now())
+    await look(desk, times=2)
+    assert (await kinds(desk), await kinds(desk, "recovered")) == ([], ["balance_low"])
+
+
 async def test_a_storm_of_alerts_is_told_a_part_at_a_look(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from exchange.core.alert_kinds import AlertKind
-from exchange.core.model import CompanyId
+from exchange.core.model import CampaignId, CompanyId
 from exchange.flow.alert_ports import BidderReport
 from exchange.flow.bidding import BidderState
 from tests.flow.hooks import (
@@ -30,9 +28,25 @@ def state(name: str = "well", bids: int = 0, **reasons: int) -> BidderState:
     )
 
 
-async def asking(desk: Desk, campaign_id: Any, company: CompanyId, seen: BidderState) -> None:
+class Eyes:
+    """What a worker sees: one campaign's bidder."""
+
+    def __init__(self, campaign_id: CampaignId, company: CompanyId, seen: BidderState) -> None:
+        self.campaign_id = campaign_id
+        self.found = company, seen
+
+    def campaigns(self) -> list[CampaignId]:
+        return [self.campaign_id]
+
+    def state(self, campaign_id: CampaignId) -> tuple[CompanyId, BidderState] | None:
+        return self.found if campaign_id == self.campaign_id else None
+
+
+async def asking(
+    desk: Desk, campaign_id: CampaignId, company: CompanyId, seen: BidderState
+) -> None:
     """Have a worker see a bidder so, and say it."""
-    desk.exchange.bidder_reporting._states = lambda: {campaign_id: (company, seen)}
+    desk.exchange.bidder_reporting._seen = Eyes(campaign_id, company, seen)
     await desk.exchange.bidder_reporting.report()
 
 
