@@ -18,6 +18,9 @@ from exchange.flow.alerting import Looked
 from tests.buyers.systems import answer, closed_port, read_request, system
 from tests.flow.market import Desk
 
+PATIENCE_S = 30.0
+"""Longest that sending may take in a test; it takes milliseconds."""
+
 
 class Hook:
     """Receives webhooks; answers with ``status``, or hangs up where that is None."""
@@ -117,8 +120,9 @@ async def look(desk: Desk, times: int = 1) -> Looked:
 
 async def send(desk: Desk) -> None:
     """Send what is due, until nothing is."""
-    while await desk.exchange.notifying.send_due():
-        await desk.exchange.notifying.idle()
+    async with asyncio.timeout(PATIENCE_S):
+        while await desk.exchange.notifying.send_due():
+            await desk.exchange.notifying.idle()
 
 
 async def kinds(desk: Desk, state: str = "raised") -> list[str]:
