@@ -17,13 +17,16 @@ from uuid_utils import uuid7
 
 from exchange.buyers.bid_limits import BidLimits
 from exchange.buyers.bid_wire import PlainSpeech
+from exchange.buyers.connection_tester import ConnectionTester
 from exchange.buyers.courier import Couriers
 from exchange.buyers.desk import Desk
 from exchange.buyers.dialect_speech import DialectSpeech
 from exchange.buyers.dialects import Dialects
 from exchange.buyers.fan_out import AllBidders
+from exchange.buyers.notifier import AlertNotifier
 from exchange.buyers.post_office import relay_of
 from exchange.buyers.signing import signing_secret
+from exchange.core.alert_terms import Terms
 from exchange.core.hours import Days, end_of_day
 from exchange.core.market import Market
 from exchange.core.model import CampaignId, CompanyId, LeadId, Ping, PingId
@@ -31,12 +34,18 @@ from exchange.core.quality.grading import Grading, QualityRules
 from exchange.core.screen import DuplicateWindows
 from exchange.core.standing import Standing, weigh, window_start
 from exchange.core.verticals import Vertical
+from exchange.flow.alert_desk import AlertCounter
+from exchange.flow.alerting import Alerting
 from exchange.flow.announce import Announcer
 from exchange.flow.asking import Asking
+from exchange.flow.background import Background
+from exchange.flow.bidder_reporting import BidderReporting
 from exchange.flow.bidding import BidderState
+from exchange.flow.connection_testing import ConnectionTesting
 from exchange.flow.dynamics import Dynamics
 from exchange.flow.faults import Unavailable
 from exchange.flow.follow import Following
+from exchange.flow.notifying import Notifying
 from exchange.flow.ping import Pinging, PingTerms, tell_line
 from exchange.flow.ping_together import PingGroups, PingingTogether, Told
 from exchange.flow.ports import Answer, Clock, Parcel, PostRequest, PostResult, Receipt, Rejected
@@ -49,11 +58,16 @@ from exchange.flow.standings import Standings
 from exchange.flow.what_if import WhatIf
 from exchange.settings import QualitySettings, Secrets, Settings
 from exchange.stores.check import Checked, check
+from exchange.stores.drift import StoresDrift
 from exchange.stores.housekeeping import Housekeeping
 from exchange.stores.postgres import Postgres
+from exchange.stores.postgres_alerts import PostgresAlerts
+from exchange.stores.postgres_bidders import PostgresBidders
 from exchange.stores.postgres_books import PostgresBooks
+from exchange.stores.postgres_connections import PostgresConnections
 from exchange.stores.postgres_contracts import PostgresContracts
 from exchange.stores.postgres_inbox import PostgresInbox
+from exchange.stores.postgres_notices import PostgresNotices
 from exchange.stores.postgres_receipts import PostgresReceipts
 from exchange.stores.postgres_registry import PostgresRegistry
 from exchange.stores.postgres_returns import PostgresReturns
@@ -73,6 +87,13 @@ from exchange.stores.vault import ContactVault
 RETIRE_S: Final = 1.0
 """Longest a stopping worker takes to say so; without it, the others wait for a silence."""
 
+SEND_PAUSE_S: Final = 1.0
+"""Between two looks into the outbox, and at connection tests that are due."""
+
+LEAST_LOOK_PAUSE_S: Final = 1.0
+STALE_REPORTS: Final = 3
+"""Reports a worker may miss before what it said of bidders is not believed."""
+
 log = structlog.get_logger()
 
 
@@ -85,6 +106,34 @@ class SystemClock:
     def now(self) -> datetime:
         """The present, in UTC."""
         return datetime.now(UTC)
+
+
+class _SeenBidders:
+    """What this worker sees of companies' bidders: `flow.bidder_reporting.Seen`."""
+
+    def __init__(self, bidders: AllBidders) -> None:
+        self._bidders = bidders
+
+    def campaigns(self) -> list[CampaignId]:
+        """The campaigns whose bidders it asked lately."""
+        return self._bidders.campaigns()
+
+    def state(self, campaign_id: CampaignId) -> tuple[CompanyId, BidderState] | None:
+        """How one of them is doing, and whose it is."""
+        found = self._bidders.health_of(campaign_id)
+        if found is None:
+            return None
+        state = BidderState(
+            state=found.state,
+            probability=found.probability,
+            bids=found.bids,
+            reasons=dict(found.reasons),
+            p50_ms=found.p50_ms,
+            p99_ms=found.p99_ms,
+            connections=found.connections,
+            waiting=found.waiting,
+        )
+        return found.company_id, state
 
 
 class Exchange:
@@ -165,6 +214,7 @@ class Exchange:
         self._build_ping()
         self._build_post()
         self._build_returns()
+        self._build_alerts()
         self.following = Following(
             owner=self.owner,
             market=self.market,
@@ -218,6 +268,12 @@ class Exchange:
         relay = None
         if email.relay_url is not None and email.from_address is not None:
             relay = relay_of(email.relay_url, email.from_address, email.security)
+        self.notifier = AlertNotifier(
+            secret_of=lambda receiver: self.signing_secret(CompanyId(receiver)),
+            clock=lambda: datetime.now(UTC),
+            allow_private_addresses=allow_private,
+            relay=relay,
+        )
         self.courier = Couriers(
             max_answer_bytes=settings.delivery.max_answer_bytes,
             allow_private_addresses=allow_private,
@@ -229,6 +285,9 @@ class Exchange:
             allow_private_addresses=allow_private,
             max_answer_bytes=settings.delivery.max_answer_bytes,
             relay=relay,
+        )
+        self._tester = ConnectionTester(
+            self.desk, dialects, self.market.verticals, clock=self.clock.now, relay=relay
         )
         plain, spoken = PlainSpeech(), DialectSpeech(dialects)
         self.bidders = AllBidders(
@@ -325,6 +384,88 @@ class Exchange:
             grading=self.grading,
         )
 
+    def _build_alerts(self) -> None:
+        alerts, tests = self.settings.alerts, self.settings.connection_tests
+        defaults = Terms(
+            near_pct=alerts.near_pct,
+            cap_pct=alerts.cap_pct,
+            balance_low_cents=int(alerts.balance_low * 100),
+            crm_rejections=alerts.crm_rejections,
+            bidder_error_pct=alerts.bidder_error_pct,
+            reminder_hours=alerts.reminder_hours,
+        )
+        kept, outbox = PostgresAlerts(self.postgres), PostgresNotices(self.postgres)
+        reports = PostgresBidders(self.postgres, STALE_REPORTS * alerts.report_s)
+        self.bidder_reporting = BidderReporting(
+            owner=self.owner,
+            reports=reports,
+            seen=_SeenBidders(self.bidders),
+            monotonic=time.monotonic,
+        )
+        self.alerting = Alerting(
+            owner=self.owner,
+            market=self.market,
+            books=kept,
+            reports=reports,
+            drift=StoresDrift(
+                self.postgres,
+                self.snapshots,
+                self.mirror,
+                lambda now: window_start(self.today(now), self.market.policy),
+            ),
+            clock=self.clock,
+            defaults=defaults,
+            failures=tests.failures,
+            recoveries=tests.recoveries,
+            keep_days=alerts.keep_days,
+            fresh_id=lambda: str(uuid7()),
+        )
+        self.notifying = Notifying(
+            notices=outbox,
+            notifier=self.notifier,
+            attempts=alerts.attempts,
+            draw=random.random,
+            on_failed=lambda receiver, problem: log.error(
+                "notice given up", receiver=receiver, problem=problem
+            ),
+        )
+        self.alerts = AlertCounter(
+            kept=kept,
+            outbox=outbox,
+            defaults=defaults,
+            secret_of=lambda receiver: self.signing_secret(CompanyId(receiver)),
+            fresh_id=lambda: str(uuid7()),
+        )
+        self.connections = ConnectionTesting(
+            market=self.market,
+            books=PostgresConnections(self.postgres),
+            tester=self._tester,
+            clock=self.clock,
+            every_s=tests.every_min * 60.0,
+            at_once=tests.at_once,
+            keep_days=tests.keep_days,
+            monotonic=time.monotonic,
+            on_error=self._tell_failed_step,
+        )
+        self._background = Background(self._tell_failed_step)
+
+    async def _start_alerts(self) -> None:
+        """Begin what goes on beside the market, as far as the settings want it."""
+        await self.notifier.start()
+        self._stack.push_async_callback(self.notifier.close)
+        self._stack.push_async_callback(self.notifying.close)
+        self._stack.push_async_callback(self.connections.close)
+        self._stack.push_async_callback(self._background.stop)
+        begin, alerts = self._background.begin, self.settings.alerts
+        if alerts.every_s:
+            # Every worker asks so often whether it is its turn; one of them has it.
+            pause_s = max(LEAST_LOOK_PAUSE_S, alerts.every_s / 4)
+            begin("alerts", lambda: self.alerting.look(alerts.every_s), pause_s)
+            begin("notices", self.notifying.send_due, SEND_PAUSE_S)
+            begin("bidder reports", self.bidder_reporting.report, alerts.report_s)
+        if self.connections.every_s:
+            begin("connection tests", self.connections.step, SEND_PAUSE_S)
+
     async def open_stores(self) -> None:
         """Connect to the stores, without taking part in the market: for check and rebuild."""
         await self.postgres.start()
@@ -350,6 +491,7 @@ class Exchange:
         self._stack.push_async_callback(self.following.stop)
         self.suppression_copies.start()
         self._stack.push_async_callback(self.suppression_copies.stop)
+        await self._start_alerts()
 
     async def drain(self, drain_s: float | None = None) -> None:
         """Take no more work; let open leads finish, within the settings' drain time or this."""
@@ -410,21 +552,9 @@ class Exchange:
         window = await self.registry.window(company_id, now)
         return None if window is None else weigh(window, self.today(now), self.market.policy)
 
-    def bidder_state(self, campaign_id: CampaignId) -> BidderState | None:
-        """How a campaign's own bidder is doing, as this worker sees it."""
-        found = self.bidders.health().get(campaign_id)
-        if found is None:
-            return None
-        return BidderState(
-            state=found.state,
-            probability=found.probability,
-            bids=found.bids,
-            reasons=dict(found.reasons),
-            p50_ms=found.p50_ms,
-            p99_ms=found.p99_ms,
-            connections=found.connections,
-            waiting=found.waiting,
-        )
+    async def bidder_state(self, campaign_id: CampaignId) -> BidderState | None:
+        """How a campaign's own bidder is doing, as all workers see it."""
+        return await self.bidder_reporting.state(campaign_id)
 
     def ready(self) -> list[str]:
         """What keeps this worker from being ready."""
@@ -481,6 +611,9 @@ class Exchange:
             reason=answer.reason.code if answer.reason else None,
             detail=answer.detail,
         )
+
+    def _tell_failed_step(self, name: str, error: BaseException) -> None:
+        log.warning("loop failed", loop=name, error=f"{type(error).__name__}: {error}")
 
     def _tell_stranded(self, lead_id: LeadId, error: BaseException) -> None:
         log.error("lead stranded", lead_id=lead_id, error=f"{type(error).__name__}: {error}")

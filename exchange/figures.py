@@ -45,6 +45,21 @@ def figures_of(exchange: Exchange) -> Figures:
         ),
         "exchange_companies": ("Companies in this worker's market", len(market.companies)),
         **_of_bidders(exchange),
+        **_of_alerts(exchange),
+    }
+
+
+def _of_alerts(exchange: Exchange) -> Figures:
+    alerting, sending, tests = exchange.alerting, exchange.notifying, exchange.connections
+    return {
+        "exchange_alerts_raised": ("Alerts this worker raised since the start", alerting.raised),
+        "exchange_alerts_recovered": ("Alerts this worker saw end", alerting.recovered),
+        "exchange_notices_sent": ("Notices of alerts this worker sent", sending.sent),
+        "exchange_notices_retried": ("Tries of notices to be made again", sending.retried),
+        "exchange_notices_failed": ("Notices given up after all tries", sending.failed),
+        "exchange_connection_tests_passed": ("Connection tests that passed", tests.passed),
+        "exchange_connection_tests_failed": ("Connection tests that failed", tests.failed),
+        "exchange_connection_tests_skipped": ("Connection tests not made", tests.skipped),
     }
 
 

@@ -161,7 +161,7 @@ def test_every_setting_and_variable_named_exists(name: str) -> None:
     variables = {row[1] for row in rows} | _OTHER_VARIABLES
     for text in spans(name):
         key = text.partition(" ")[0]
-        is_key = re.fullmatch(r"[a-z]+\.[a-z_]+", key) and key.partition(".")[0] in sections
+        is_key = re.fullmatch(r"[a-z_]+\.[a-z_]+", key) and key.partition(".")[0] in sections
         if is_key and key not in _OUTSIDE:
             assert key in keys
     for variable in re.findall(r"EXCHANGE_[A-Z_]*[A-Z]", TEXTS[name]):

@@ -165,6 +165,15 @@ class AllBidders:
         """Tell of each campaign's bidder, by the campaign's id; not of those long not asked."""
         return campaign_health(self._seats)
 
+    def campaigns(self) -> list[CampaignId]:
+        """The campaigns whose bidders are asked at present."""
+        return list(self._seats)
+
+    def health_of(self, campaign_id: CampaignId) -> BidderHealth | None:
+        """Tell of one campaign's bidder; None of one long not asked."""
+        seat = self._seats.get(campaign_id)
+        return None if seat is None else seat.health()
+
     def figures(self) -> BiddingFigures:
         """Count what all of them did."""
         reasons = Counter(self._past)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
@@ -84,7 +85,7 @@ class EmailCourier:
     def __init__(self, dialects: Dialects, relay: Relay) -> None:
         self._dialects = dialects
         self._relay = relay
-        self._room = asyncio.Semaphore(MAX_OPEN)
+        self._mailer = Mailer(relay)
 
     async def hand_over(self, target: DeliveryTarget, parcel: Parcel, timeout_s: float) -> Answer:
         """Try once, for at most ``timeout_s``; never raises for what a mail server does."""
@@ -92,11 +93,31 @@ class EmailCourier:
             message = write_mail(self._dialects, target, parcel, self._relay.sender)
         except (DialectFault, Unwritable) as fault:
             return answer_unreadable(f"the mail could not be written: {fault}"[:200])
+        return await self._mailer.send(target.to, message, timeout_s)
+
+
+class Mailer:
+    """Sends mails that are written, through the relay."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._room = asyncio.Semaphore(MAX_OPEN)
+
+    @property
+    def sender(self) -> str:
+        """The address mails are from."""
+        return self._relay.sender
+
+    async def send(self, to: Sequence[str], message: bytes | None, timeout_s: float) -> Answer:
+        """Try once, for at most ``timeout_s``; never raises for what a mail server does.
+
+        Without a message the relay is only asked whether it would take one for these addresses.
+        """
         progress = _Progress()
         client = self._client()
         try:
             async with asyncio.timeout(timeout_s), self._room:
-                return await self._send(client, target, message, progress)
+                return await self._send(client, to, message, progress)
         except aiosmtplib.SMTPResponseException as fault:
             return judge_reply(fault.code)
         except (aiosmtplib.SMTPException, OSError, ValueError) as fault:  # a timeout is an OSError
@@ -124,15 +145,15 @@ class EmailCourier:
     async def _send(
         self,
         client: aiosmtplib.SMTP,
-        target: DeliveryTarget,
-        message: bytes,
+        to: Sequence[str],
+        message: bytes | None,
         progress: _Progress,
     ) -> Answer:
         await client.connect()
         await client.mail(self._relay.sender)
         refused: aiosmtplib.SMTPResponseException | None = None
         taken = 0
-        for address in target.to:
+        for address in to:
             try:
                 await client.rcpt(address)
                 taken += 1
@@ -140,8 +161,9 @@ class EmailCourier:
                 refused = fault
         if not taken and refused is not None:
             return judge_reply(refused.code)
-        progress.text_sent = True
-        await client.data(message)
+        if message is not None:
+            progress.text_sent = True
+            await client.data(message)
         with suppress(aiosmtplib.SMTPException, OSError):
             async with asyncio.timeout(_QUIT_S):
                 await client.quit()

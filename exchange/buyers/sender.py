@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 from types import SimpleNamespace, TracebackType
 from typing import Final, Self
 
@@ -23,6 +24,7 @@ MAX_ANSWER_BYTES: Final = 64 * 1024  # the wire's bound on every body
 MAX_CONNECTIONS: Final = 512  # in a worker, to all companies
 MAX_CONNECTIONS_PER_HOST: Final = 32  # so that one slow company cannot hold them all
 KEEP_ALIVE_S: Final = 4.0  # shorter than the 5 s after which common servers hang up
+CLOSE_S: Final = 2.0  # what connections get to end; none is of use to anybody by then
 FAULT_BODY_S: Final = 0.5  # how long the text of a fault is waited for
 _READ_BYTES: Final = 16 * 1024
 
@@ -95,7 +97,9 @@ class HttpSender:
         """Close every connection. Safe to repeat."""
         session, self._session = self._session, None
         if session is not None:
-            await session.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S):
+                    await session.close()
 
     async def __aenter__(self) -> Self:
         await self.start()

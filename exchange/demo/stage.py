@@ -87,7 +87,10 @@ async def open_exchange(stores: StoreUrls, clock: MovedClock) -> AsyncIterator[E
     # The defaults whatever the settings say: what was published holds for them.
     settings = Settings()
     delivery = replace(settings.delivery, allow_private_addresses=True, backoff_ms=5)
-    settings = replace(settings, delivery=delivery)
+    # A month of a simulated clock passes in seconds: what goes by a real one stays out of it.
+    alerts = replace(settings.alerts, every_s=0)
+    tests = replace(settings.connection_tests, every_min=0)
+    settings = replace(settings, delivery=delivery, alerts=alerts, connection_tests=tests)
     verticals = read_verticals(PACKAGED_CONFIG / "verticals")
     async with _empty_redis(stores.redis), _new_database(stores.postgres) as postgres_url:
         exchange = Exchange(

@@ -57,11 +57,11 @@ class Said(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class BidderState(Struct, frozen=True, kw_only=True):
-    """How a campaign's bidder is doing, as this worker sees it since it first asked.
+    """How a campaign's bidder is doing, as one worker sees it since it first asked, or several.
 
     ``state`` is well, faltering, resting or (a stream) away, ``probability`` how often it is asked
     at present. ``reasons`` counts by code why it made no bid. Times are of its last calls, in
-    milliseconds, connecting included; None before the first.
+    milliseconds, connecting included; None before the first. ``workers`` ask it.
     """
 
     state: str
@@ -72,6 +72,7 @@ class BidderState(Struct, frozen=True, kw_only=True):
     p99_ms: float | None
     connections: int
     waiting: int
+    workers: int = 1
 
 
 class Bidders(Protocol):

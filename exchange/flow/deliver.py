@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
+
+from msgspec.structs import replace
 
 from exchange.core.model import Campaign
 from exchange.core.reasons import Reason
@@ -15,6 +18,9 @@ from exchange.flow.ports import Answer, Attempt, Courier, Parcel
 
 Incident = Callable[[Parcel, str, Answer], None]
 """Told of every failed try: the parcel, the target's kind, and what came."""
+
+SAVED: Final = "backup after "
+"""How the detail of a delivery begins that a backup took: then the reason's code, and what came."""
 
 
 async def deliver(
@@ -37,7 +43,7 @@ async def deliver(
     """
     loop = asyncio.get_running_loop()
     tries, unclear = 0, may_have_arrived
-    last = Answer(result="failed")
+    last = missed = Answer(result="failed")
     at, kind = 0, campaign.delivery[0].kind
     for at, target in enumerate(campaign.delivery):
         for attempt in range(target.attempts):
@@ -48,7 +54,10 @@ async def deliver(
             kind = target.kind
             last = await courier.hand_over(target, parcel, min(left_s, target.timeout_ms / 1000))
             if last.result in ("accepted", "refused"):
+                if at and last.result == "accepted":
+                    last = replace(last, detail=_saved(missed))
                 return _attempt(last, at, kind, tries)
+            missed = last
             unclear = unclear or last.result == "unclear"
             incident(parcel, kind, last)
             if attempt + 1 < target.attempts:
@@ -60,6 +69,12 @@ async def deliver(
     if unclear:
         last = Answer(result="unclear", reason=Reason.CRM_TIMEOUT, detail=last.detail)
     return _attempt(last, at, kind, tries)
+
+
+def _saved(missed: Answer) -> str:
+    """What is noted of a sale that a backup saved: an incident, to be alerted (rules §8)."""
+    reason = missed.reason or Reason.CRM_TIMEOUT
+    return f"{SAVED}{reason.code}: {missed.detail or reason.message}"[:200]
 
 
 def is_certain(campaign: Campaign) -> bool:

@@ -7,7 +7,9 @@ from typing import Protocol, TypeVar
 from exchange.core.market import Market
 from exchange.core.model import CampaignId, CompanyId, LeadId, Ping, PingId
 from exchange.core.standing import Standing
+from exchange.flow.alert_ports import AlertDesk
 from exchange.flow.bidding import BidderState
+from exchange.flow.connection_ports import ConnectionDesk
 from exchange.flow.contracts import Contracts
 from exchange.flow.ping_together import PingGroups, Told
 from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejected
@@ -107,8 +109,18 @@ class Doors(Protocol):
         """What a company tells our requests by: the key of their signatures."""
         ...
 
-    def bidder_state(self, campaign_id: CampaignId) -> BidderState | None:
-        """How a campaign's own bidder is doing; None if this worker did not ask it lately."""
+    async def bidder_state(self, campaign_id: CampaignId) -> BidderState | None:
+        """How a campaign's own bidder is doing; None if no worker asked it lately."""
+        ...
+
+    @property
+    def alerts(self) -> AlertDesk:
+        """Alerts, and who is told of them."""
+        ...
+
+    @property
+    def connections(self) -> ConnectionDesk:
+        """Connection tests."""
         ...
 
     def ready(self) -> list[str]:

@@ -10,7 +10,9 @@ from exchange.settings.reading import read_settings
 from exchange.settings.secrets import SECRETS_FILE, load_or_make_secrets
 from exchange.settings.sections import (
     PACKAGED_CONFIG,
+    AlertsSettings,
     BiddingSettings,
+    ConnectionTestSettings,
     ContactKey,
     DeliverySettings,
     DynamicSettings,
@@ -31,7 +33,9 @@ __all__ = [
     "PACKAGED_CONFIG",
     "SECRETS_FILE",
     "SETTINGS",
+    "AlertsSettings",
     "BiddingSettings",
+    "ConnectionTestSettings",
     "ContactKey",
     "DeliverySettings",
     "DynamicSettings",

@@ -274,6 +274,53 @@ class EmailSettings(Struct, frozen=True, kw_only=True):
         ]
 
 
+class AlertsSettings(Struct, frozen=True, kw_only=True):
+    """What is alerted to where nobody has set otherwise, and how notices are sent."""
+
+    every_s: Annotated[
+        int, _whole(0, 3_600, "Seconds between two looks for something to alert to; 0 is never")
+    ] = 60
+    near_pct: Annotated[
+        int, _whole(50, 99, "Part of a rate's threshold, in percent, from which it is near")
+    ] = 80
+    cap_pct: Annotated[
+        int, _whole(50, 99, "Part of a cap, in percent, from which it is nearly used")
+    ] = 80
+    balance_low: Annotated[
+        Decimal, _read_as("dollars", "Dollars below which a prepaid balance is low")
+    ] = Decimal("100.00")
+    crm_rejections: Annotated[
+        int, _whole(1, 10_000, "CRM rejections of a campaign within an hour that are told")
+    ] = 1
+    bidder_error_pct: Annotated[
+        int, _whole(1, 100, "Part of a bidder's answers, in percent, that may be of no use")
+    ] = 50
+    reminder_hours: Annotated[int, _whole(1, 720, "Hours between two reminders of an alert")] = 24
+    attempts: Annotated[int, _whole(1, 50, "How often a notice is tried before it is given up")] = (
+        12
+    )
+    keep_days: Annotated[int, _whole(1, 3_650, "Days an alert is kept once it is over")] = 90
+    report_s: Annotated[
+        int, _whole(1, 60, "Seconds between two reports of a worker on companies' bidders")
+    ] = 5
+
+
+class ConnectionTestSettings(Struct, frozen=True, kw_only=True):
+    """How companies' systems are tested, with leads that say so, before they cost a sale."""
+
+    every_min: Annotated[
+        int, _whole(0, 1_440, "Minutes between two tests of a target; 0 tests on request only")
+    ] = 15
+    at_once: Annotated[int, _whole(1, 100, "Tests of each worker under way at once")] = 4
+    failures: Annotated[
+        int, _whole(1, 20, "Failures in a row after which a target is told to fail")
+    ] = 3
+    recoveries: Annotated[
+        int, _whole(1, 20, "Successes in a row after which it is told to work again")
+    ] = 2
+    keep_days: Annotated[int, _whole(1, 365, "Days the results of tests are kept")] = 30
+
+
 class StoreSettings(Struct, frozen=True, kw_only=True):
     """Where the exchange remembers. A URL that is None means the embedded server."""
 
@@ -383,6 +430,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     delivery: DeliverySettings = DeliverySettings()
     bidding: BiddingSettings = BiddingSettings()
     email: EmailSettings = EmailSettings()
+    alerts: AlertsSettings = AlertsSettings()
+    connection_tests: ConnectionTestSettings = ConnectionTestSettings()
     stores: StoreSettings = StoreSettings()
     secrets: GivenSecrets = GivenSecrets()
     log: LogSettings = LogSettings()

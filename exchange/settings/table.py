@@ -13,7 +13,9 @@ from msgspec import Meta, Struct
 
 from exchange.settings.readers import READERS, URL_SCHEMES
 from exchange.settings.sections import (
+    AlertsSettings,
     BiddingSettings,
+    ConnectionTestSettings,
     DeliverySettings,
     DynamicSettings,
     EmailSettings,
@@ -61,6 +63,8 @@ SECTIONS: Final[dict[str, type[Struct]]] = {
     "delivery": DeliverySettings,
     "bidding": BiddingSettings,
     "email": EmailSettings,
+    "alerts": AlertsSettings,
+    "connection_tests": ConnectionTestSettings,
     "stores": StoreSettings,
     "secrets": GivenSecrets,
     "log": LogSettings,

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from exchange.core.model import CompanyId
 from exchange.core.money import format_cents
 from exchange.flow.ports import Snapshots
 from exchange.stores.postgres import Postgres, Record
@@ -143,18 +144,30 @@ async def _check_mirror(
         findings, suspects = [], []
         for whole in wholes:
             expected = figures_of(whole, msgspec.json.encode)
-            held = {
-                field: figures
-                for field, figures in (await mirror.read(whole.company_id)).items()
-                if field in expected or not _is_past(field, first_day, now)
-            }
-            if held != expected:
+            held = await mirror.read(whole.company_id)
+            if (said := difference(whole.company_id, held, expected, first_day, now)) is not None:
                 suspects.append(whole.company_id)
-                findings.append(_tell_difference(whole.company_id, held, expected))
+                findings.append(said)
         if not suspects:
             break
         await asyncio.sleep(SETTLE_PAUSE_S)
     return unknown + findings
+
+
+def difference(
+    company_id: CompanyId,
+    held: dict[str, str],
+    expected: dict[str, str],
+    first_day: date,
+    now: datetime,
+) -> str | None:
+    """Say in what the mirror's figures of a company differ from the books'; None if in nothing."""
+    held = {
+        field: figures
+        for field, figures in held.items()
+        if field in expected or not _is_past(field, first_day, now)
+    }
+    return None if held == expected else _tell_difference(company_id, held, expected)
 
 
 def _is_past(field: str, first_day: date, now: datetime) -> bool:

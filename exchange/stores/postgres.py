@@ -41,14 +41,16 @@ _AWAY: Final = (
 
 
 def read_queries() -> dict[str, str]:
-    """The statements of queries.sql by name."""
-    text = files("exchange.stores").joinpath("queries.sql").read_text()
+    """The statements of queries.sql, and of the rooms' own files beside it, by name."""
     found: dict[str, str] = {}
-    for part in text.split("-- name: ")[1:]:
-        name, _, statement = part.partition("\n")
-        if name.strip() in found:
-            raise ValueError(f"queries.sql names {name.strip()} twice")
-        found[name.strip()] = statement.strip()
+    for file in files("exchange.stores").iterdir():
+        if not file.name.endswith("queries.sql"):
+            continue
+        for part in file.read_text().split("-- name: ")[1:]:
+            name, _, statement = part.partition("\n")
+            if name.strip() in found:
+                raise ValueError(f"{file.name} names {name.strip()} twice")
+            found[name.strip()] = statement.strip()
     return found
 
 

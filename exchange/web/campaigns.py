@@ -56,7 +56,7 @@ async def get_bidder(call: Call) -> BidderAnswer:
     campaign = (await find_campaign(call)).campaign
     if campaign.bid.remote is None:
         raise NotFound("This campaign bids from a price list.")
-    state = call.site.doors.bidder_state(campaign.campaign_id)
+    state = await call.site.doors.bidder_state(campaign.campaign_id)
     if state is None:
         state = BidderState(
             state="not_asked",
@@ -67,6 +67,7 @@ async def get_bidder(call: Call) -> BidderAnswer:
             p99_ms=None,
             connections=0,
             waiting=0,
+            workers=0,
         )
     return BidderAnswer(campaign_id=campaign.campaign_id, **asdict(state))
 
@@ -149,7 +150,7 @@ async def _check_places(call: Call, campaign: Campaign, vertical: Vertical) -> C
             with naming("bid.remote"):
                 url = desk.check_bidder(remote, vertical)
         _need_desk(desk, remote.dialect or remote.preset, "bid.remote")
-        await _check_url(call, url, "bid.remote.url")
+        await check_place(call, url, "bid.remote.url")
         if remote.url is None and url is not None:
             bid = replace(campaign.bid, remote=replace(remote, url=url))
             campaign = replace(campaign, bid=bid)
@@ -163,7 +164,7 @@ async def _check_places(call: Call, campaign: Campaign, vertical: Vertical) -> C
         if desk is not None:
             with naming(at):
                 url = desk.check_target(target, vertical)
-        await _check_url(call, url, f"{at}.url")
+        await check_place(call, url, f"{at}.url")
     return campaign
 
 
@@ -184,7 +185,8 @@ def naming(at: str) -> Iterator[None]:
         raise Invalid(message, field=field[:200], code="invalid_dialect") from None
 
 
-async def _check_url(call: Call, url: str | None, field: str) -> None:
+async def check_place(call: Call, url: str | None, field: str) -> None:
+    """Refuse a URL that requests may not go to. Raises Invalid."""
     check = call.site.limits.check_url
     if check is None or url is None:
         return

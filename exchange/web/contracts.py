@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from exchange.core.model import CompanyId, SellerId
 from exchange.flow.contracts import ContractRecord
 from exchange.flow.faults import Invalid, NotFound
 from exchange.web.calls import Call, idempotency_key, is_id
 from exchange.web.contract_codec import in_utc, read_draft, show_breach, show_contract
+from exchange.web.queries import ID, Asked
 from exchange.web.wire_contracts import (
     BreachList,
     ContractAnswer,
@@ -14,6 +17,11 @@ from exchange.web.wire_contracts import (
     ContractEndBody,
     ContractList,
     VersionBody,
+)
+
+LIST_ASKED: Final = (
+    Asked(name="seller_id", meaning="Only contracts of this seller", shape=ID),
+    Asked(name="company_id", meaning="Only contracts of this company", shape=ID),
 )
 
 
@@ -48,7 +56,7 @@ async def end_contract(call: Call) -> ContractAnswer:
 
 async def list_contracts(call: Call) -> ContractList:
     """List the seller's or company's contracts; an operator's list has everybody's."""
-    page = call.page("seller_id", "company_id")
+    page = call.page()
     asked = {name: _filter(call, name) for name in ("seller_id", "company_id")}
     if not call.is_operator:
         own, subject_id = f"{call.who.role}_id", call.who.subject_id

@@ -31,7 +31,7 @@ from exchange.web.problems import (
     headers_of,
     status_of,
 )
-from exchange.web.queries import PAGE_NAMES, check_names
+from exchange.web.queries import check_names
 from exchange.web.routes import ROUTES, Route, Table
 from exchange.web.wire import JSON
 
@@ -202,10 +202,10 @@ class Dispatcher:
             form = not (route.bulk and is_csv(headers)) and is_form(headers, body)
             if form and not route.forms:
                 raise WrongMedia("This call takes application/json only.")
-        query = request.query if route.listed or route.asked else _NONE
-        if route.asked:
-            known = [asked.name for asked in route.asked]
-            check_names(query, (*known, *PAGE_NAMES) if route.listed else tuple(known))
+        query = _NONE
+        if route.listed or route.asked:
+            query = request.query
+            check_names(query, route.query_names)
         call = Call(site, caller, params, headers, query, body, form)
         if route.streamed:
             call.stream = partial(

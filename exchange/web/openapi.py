@@ -25,6 +25,7 @@ _TAGS: Final = {
     "suppressions": "Contacts companies do not want.",
     "standing": "Rates, verdicts and CRM resets.",
     "accounts": "Sellers, companies and deposits.",
+    "alerts": "What is to be looked at, and who is told of it.",
     "exchange": "The exchange itself.",
 }
 STREAMED: Final = (CSV_TYPE, NDJSON_TYPE)
@@ -93,6 +94,7 @@ def _schemas(routes: Sequence[Route], verticals: Mapping[str, Vertical]) -> dict
     schemas["PingBody"]["properties"]["vertical"] = {"enum": sorted(verticals)}
     schemas["LeadAnswer"]["properties"]["attributes"] = {"type": "object"}
     schemas["WholeReceipt"]["properties"]["attributes"] = {"type": "object"}
+    schemas["AlertAnswer"]["properties"]["values"] = {"type": "object"}
     return dict(sorted(schemas.items()))
 
 
@@ -169,10 +171,6 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         }
         for asked in route.asked
     )
-    own = {"type": "string", "pattern": "^[0-9A-Za-z_-]{1,64}$"}
-    found += [
-        {"name": name, "in": "query", "required": False, "schema": own} for name in route.filters
-    ]
     if route.keyed:
         key = {"type": "string", "pattern": "^[!-~]{1,200}$"}
         found.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": key})

@@ -29,6 +29,7 @@ class Asked(Struct, frozen=True, kw_only=True):
 PAGE_NAMES: Final = ("after", "limit")
 """What a list takes besides."""
 
+ID: Final[dict[str, Any]] = {"type": "string", "pattern": "^[0-9A-Za-z_-]{1,64}$"}
 DAY: Final[dict[str, Any]] = {"type": "string", "format": "date"}
 PERCENT: Final[dict[str, Any]] = {"type": "number", "minimum": 0, "maximum": 100}
 

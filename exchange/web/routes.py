@@ -13,7 +13,9 @@ from msgspec import Struct
 from exchange.flow.ports import Role
 from exchange.web import (
     accounts,
+    alerts,
     campaigns,
+    connections,
     contracts,
     leads,
     operations,
@@ -23,7 +25,7 @@ from exchange.web import (
     suppressions,
 )
 from exchange.web.calls import Call
-from exchange.web.queries import Asked
+from exchange.web.queries import PAGE_NAMES, Asked
 from exchange.web.wire import (
     NoOfferAnswer,
     OfferAnswer,
@@ -51,12 +53,25 @@ from exchange.web.wire_accounts import (
     SigningSecretAnswer,
     VerticalList,
 )
+from exchange.web.wire_alerts import (
+    AlertAnswer,
+    AlertKindList,
+    AlertList,
+    AlertSettingsAnswer,
+    AlertSettingsBody,
+    TrialNotices,
+)
 from exchange.web.wire_campaigns import (
     BidderAnswer,
     CampaignAnswer,
     CampaignBody,
     CampaignList,
     CampaignReplacement,
+)
+from exchange.web.wire_connections import (
+    ConnectionList,
+    ConnectionTestAnswer,
+    ConnectionTestsBody,
 )
 from exchange.web.wire_contracts import (
     BreachList,
@@ -114,8 +129,8 @@ class Route(Struct, frozen=True, kw_only=True):
     ``answer`` is the type the document shows (a union for several shapes), ``text`` the content
     type of one that is not JSON. ``forms``: the body may be a form. ``bulk``: body and answer may
     be CSV, and the answer is streamed. ``csv``: the answer may be had as CSV. ``streamed``: the
-    content types of a body that is read piece by piece. ``listed``: takes after and limit, and the
-    ids in ``filters``. ``asked``: what else its query takes. ``keyed``: takes an Idempotency-Key.
+    content types of a body that is read piece by piece. ``listed``: takes after and limit.
+    ``asked``: what else its query takes. ``keyed``: takes an Idempotency-Key.
     ``sells``: a ping or post, refused while draining. ``faults`` are the statuses it may answer
     besides those of its form.
     """
@@ -133,13 +148,18 @@ class Route(Struct, frozen=True, kw_only=True):
     forms: bool = False
     bulk: bool = False
     listed: bool = False
-    filters: tuple[str, ...] = ()
     sells: bool = False
     keyed: bool = False
     asked: tuple[Asked, ...] = ()
     csv: bool = False
     streamed: tuple[str, ...] = ()
     faults: tuple[int, ...] = ()
+
+    @property
+    def query_names(self) -> tuple[str, ...]:
+        """What the query may name."""
+        own = tuple(asked.name for asked in self.asked)
+        return (*own, *PAGE_NAMES) if self.listed else own
 
     @property
     def label(self) -> str:
@@ -221,7 +241,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     _row("GET", "/v1/dynamic", OPERATOR, standings.get_dynamic, "standing", answer=DynamicDays,
          asked=standings.DYNAMIC_ASKED),
     _row("GET", "/v1/contracts", SELLER | COMPANY | OPERATOR, contracts.list_contracts,
-         "contracts", answer=ContractList, listed=True, filters=("seller_id", "company_id")),
+         "contracts", answer=ContractList, listed=True, asked=contracts.LIST_ASKED),
     _row("POST", "/v1/contracts", OPERATOR, contracts.create_contract, "contracts",
          body=ContractBody, answer=ContractAnswer, status=201, keyed=True, faults=(409,)),
     _row("GET", "/v1/contracts/{contract_id}", SELLER | COMPANY | OPERATOR,
@@ -275,6 +295,34 @@ ROUTES: Final[tuple[Route, ...]] = (
          body=AccountChange, answer=CompanyAnswer, faults=(404,)),
     _row("POST", "/v1/companies/{company_id}/deposits", OPERATOR, accounts.deposit, "accounts",
          body=DepositBody, answer=CompanyAnswer, keyed=True, faults=(404, 409)),
+    _row("GET", "/v1/campaigns/{campaign_id}/connections", COMPANY | OPERATOR,
+         connections.get_connections, "campaigns", answer=ConnectionList, faults=(404,)),
+    _row("PUT", "/v1/campaigns/{campaign_id}/connections", COMPANY | OPERATOR,
+         connections.put_connections, "campaigns", body=ConnectionTestsBody, answer=ConnectionList,
+         faults=(404,)),
+    _row("POST", "/v1/campaigns/{campaign_id}/connection-test", COMPANY | OPERATOR,
+         connections.ask_connection_test, "campaigns", answer=ConnectionTestAnswer, faults=(404,)),
+    _row("GET", "/v1/alerts", COMPANY | OPERATOR, alerts.list_alerts, "alerts", answer=AlertList,
+         listed=True, asked=alerts.LIST_ASKED),
+    _row("GET", "/v1/alerts/kinds", COMPANY | OPERATOR, alerts.list_kinds, "alerts",
+         answer=AlertKindList),
+    _row("GET", "/v1/alerts/settings", OPERATOR, alerts.get_settings, "alerts",
+         answer=AlertSettingsAnswer),
+    _row("PUT", "/v1/alerts/settings", OPERATOR, alerts.put_settings, "alerts",
+         body=AlertSettingsBody, answer=AlertSettingsAnswer),
+    _row("POST", "/v1/alerts/settings/trial", OPERATOR, alerts.try_settings, "alerts",
+         answer=TrialNotices),
+    _row("GET", "/v1/alerts/{alert_id}", COMPANY | OPERATOR, alerts.get_alert, "alerts",
+         answer=AlertAnswer, faults=(404,)),
+    _row("POST", "/v1/alerts/{alert_id}/acknowledge", COMPANY | OPERATOR,
+         alerts.acknowledge_alert, "alerts", answer=AlertAnswer, faults=(404, 409)),
+    _row("GET", "/v1/companies/{company_id}/alerts", COMPANY | OPERATOR,
+         alerts.get_company_settings, "alerts", answer=AlertSettingsAnswer, faults=(404,)),
+    _row("PUT", "/v1/companies/{company_id}/alerts", COMPANY | OPERATOR,
+         alerts.put_company_settings, "alerts", body=AlertSettingsBody,
+         answer=AlertSettingsAnswer, faults=(404,)),
+    _row("POST", "/v1/companies/{company_id}/alerts/trial", COMPANY | OPERATOR,
+         alerts.try_company_settings, "alerts", answer=TrialNotices, faults=(404,)),
     _row("GET", "/v1/verticals", SELLER | COMPANY | OPERATOR, operations.list_verticals,
          "exchange", answer=VerticalList),
     _row("GET", "/", ANYONE, operations.index, "exchange", answer=Index),

@@ -144,11 +144,11 @@ class CampaignAnswer(Answer, frozen=True, kw_only=True):
 
 
 class BidderAnswer(Answer, frozen=True, kw_only=True):
-    """How a campaign's own bidder is doing, as the worker that answers sees it.
+    """How a campaign's own bidder is doing, as the workers that asked it lately see it.
 
-    ``probability`` is how often it is asked; ``reasons`` counts why it made no bid; times are in
-    milliseconds, connecting included; ``away`` is a stream that is not up. A worker that did not
-    ask it lately knows nothing of it.
+    ``probability`` is how often it is asked, on the mean; ``reasons`` counts why it made no bid;
+    times are the longest of all workers, in milliseconds, connecting included; ``state`` is the
+    worst, ``away`` a stream that is not up.
     """
 
     campaign_id: str
@@ -160,6 +160,7 @@ class BidderAnswer(Answer, frozen=True, kw_only=True):
     p99_ms: float | None
     connections: int
     waiting: int
+    workers: int
 
 
 class CampaignList(Answer, frozen=True, kw_only=True):

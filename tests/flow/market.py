@@ -315,7 +315,13 @@ async def until(is_so: Callable[[], bool], within_s: float = PATIENCE_S) -> None
 def settings_for_tests(policy: Policy | None = None) -> Settings:
     settings = read_settings(CONFIG / "exchange.toml", environ={})
     delivery = replace(settings.delivery, allow_private_addresses=True, backoff_ms=1)
-    return replace(settings, delivery=delivery, market=policy or settings.market)
+    return replace(
+        settings,
+        delivery=delivery,
+        market=policy or settings.market,
+        alerts=replace(settings.alerts, every_s=0),
+        connection_tests=replace(settings.connection_tests, every_min=0),
+    )
 
 
 @asynccontextmanager

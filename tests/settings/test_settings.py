@@ -335,7 +335,7 @@ def test_every_setting_is_described() -> None:
     rows = describe_settings()
     assert len({name for name, *_ in rows}) == len(rows) == len(SETTINGS)
     for name, env, _, meaning in rows:
-        assert re.fullmatch(r"[a-z]+\.[a-z_]+", name)
+        assert re.fullmatch(r"[a-z_]+\.[a-z_]+", name)
         assert re.fullmatch(r"EXCHANGE_[A-Z_]+", env)
         assert meaning
     assert ("http.port", "EXCHANGE_HTTP_PORT", "8080") in [row[:3] for row in rows]

@@ -22,6 +22,8 @@ from tests.e2e.wire import ATTRIBUTES, Account, Json, Wire, hashes_of, person
 SETTINGS: Final = {
     # Companies are to stay in the market, however often their systems are killed.
     "EXCHANGE_MARKET_CRM_THRESHOLD_PCT": "100",
+    # Every lead a company's system sees is one that was sold: none is a test.
+    "EXCHANGE_CONNECTION_TESTS_EVERY_MIN": "0",
 }
 PREPAID: Final = "150.00"
 CAPPED_LEADS: Final = 40

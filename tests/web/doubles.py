@@ -11,8 +11,11 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
+from exchange.core.alert_kinds import AlertKind
+from exchange.core.alert_terms import OPERATOR, AlertSettings, Terms, terms_under
 from exchange.core.auction import Candidate
 from exchange.core.changes import CompanyChange
+from exchange.core.connections import places_of, uptime
 from exchange.core.market import Market
 from exchange.core.model import (
     Campaign,
@@ -27,7 +30,9 @@ from exchange.core.quality.flaws import Flaw, score_of
 from exchange.core.reasons import Reason
 from exchange.core.standing import Bucket, Standing, Window, weigh
 from exchange.core.verticals import AttributeSpec, VerticalSpec, compile_vertical
+from exchange.flow.alert_ports import AlertDesk, AlertRecord, AlertState
 from exchange.flow.bidding import BidderState
+from exchange.flow.connection_ports import ConnectionDesk, ConnectionOutcome, ConnectionState
 from exchange.flow.contracts import Contracts
 from exchange.flow.faults import Conflict, Fault, NotFound, because
 from exchange.flow.ping_together import PingGroups, Told
@@ -354,6 +359,102 @@ class MemorySuppressions:
         return len(self.lists.pop(company_id, ()))
 
 
+def alert_of(number: int, company_id: str | None = "company-1") -> AlertRecord:
+    """An alert as it is kept."""
+    return AlertRecord(
+        alert_id=f"alert-{number}",
+        kind=AlertKind.STORES_DRIFT if company_id is None else AlertKind.CRM_OVER,
+        severity="critical",
+        company_id=None if company_id is None else CompanyId(company_id),
+        campaign_id=None,
+        detail="",
+        state="raised" if number > 1 else "recovered",
+        text="The CRM rejection rate is 12.40 %.",
+        arithmetic="1240.00 rejected / 10000.00 assigned = 12.40 %",
+        values=Raw(b'{"crm_pct":12.40}'),
+        events=1,
+        raised_at=NOW,
+        recovered_at=None if number > 1 else NOW,
+    )
+
+
+class MemoryAlerts:
+    """Three alerts of company-1, the first over, and one of the operator's; settings in a dict."""
+
+    def __init__(self) -> None:
+        self.kept = {f"alert-{n}": alert_of(n) for n in (1, 2, 3)}
+        self.kept["alert-4"] = alert_of(4, None)
+        self.saved: dict[str, AlertSettings] = {}
+
+    async def alerts(
+        self, company_id: CompanyId | None, state: AlertState | None, before: str, limit: int
+    ) -> list[AlertRecord]:
+        found = [
+            alert
+            for alert_id, alert in sorted(self.kept.items(), reverse=True)
+            if company_id in (None, alert.company_id)
+            and state in (None, alert.state)
+            and (not before or alert_id < before)
+        ]
+        return found[:limit]
+
+    async def alert(self, alert_id: str) -> AlertRecord | None:
+        return self.kept.get(alert_id)
+
+    async def acknowledge(self, alert_id: str, by: str, now: datetime) -> AlertRecord | None:
+        alert = self.kept[alert_id]
+        if alert.state != "raised":
+            return None
+        self.kept[alert_id] = replace(alert, acknowledged_at=now, acknowledged_by=by)
+        return self.kept[alert_id]
+
+    async def settings(self, receiver: str) -> AlertSettings | None:
+        return self.saved.get(receiver)
+
+    async def save_settings(self, receiver: str, settings: AlertSettings, now: datetime) -> None:
+        self.saved[receiver] = settings
+
+    async def terms(self, company_id: CompanyId | None) -> Terms:
+        own = None if company_id is None else self.saved.get(company_id)
+        return terms_under(Terms(), own, self.saved.get(OPERATOR))
+
+    def secret(self, receiver: str) -> str:
+        return f"xs_{receiver}"
+
+    async def try_out(self, receiver: str, now: datetime) -> int:
+        return len(self.saved.get(receiver, AlertSettings()).emails)
+
+
+class MemoryConnections:
+    """Tests nothing, and says it passed."""
+
+    every_s = 900.0
+
+    def __init__(self) -> None:
+        self.out: set[str] = set()
+
+    async def test_now(self, campaign: Campaign) -> list[ConnectionOutcome]:
+        return [
+            ConnectionOutcome(target=place.target, kind=place.kind, status="passed", at=NOW)
+            for place in places_of(campaign)
+        ]
+
+    async def states(self, campaign: Campaign) -> list[ConnectionState]:
+        nothing = uptime((), NOW, timedelta(days=1))
+        return [
+            ConnectionState(
+                place=place, failures=0, successes=0, last=(), day=nothing, month=nothing
+            )
+            for place in places_of(campaign)
+        ]
+
+    async def is_out(self, campaign_id: CampaignId) -> bool:
+        return campaign_id in self.out
+
+    async def opt_out(self, campaign_id: CampaignId, out: bool) -> None:
+        (self.out.add if out else self.out.discard)(campaign_id)
+
+
 class MemoryDoors:
     """Answers every ping with an offer of 38.89 and every post with a sale, and remembers both.
 
@@ -386,6 +487,9 @@ class MemoryDoors:
         self.returns = MemoryReturns()
         self.returning: ReturnDoors = self.returns
         self.bidder_states: dict[str, BidderState] = {}
+        self.kept_alerts = MemoryAlerts()
+        self.alerts: AlertDesk = self.kept_alerts
+        self.connections: ConnectionDesk = MemoryConnections()
 
     async def ping(self, ping: Ping) -> Receipt:
         if self.fault is not None:
@@ -502,7 +606,7 @@ class MemoryDoors:
     def signing_secret(self, company_id: CompanyId) -> str:
         return f"xs_{company_id}"
 
-    def bidder_state(self, campaign_id: CampaignId) -> BidderState | None:
+    async def bidder_state(self, campaign_id: CampaignId) -> BidderState | None:
         return self.bidder_states.get(campaign_id)
 
     def ready(self) -> list[str]:

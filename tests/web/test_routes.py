@@ -47,6 +47,8 @@ BODIES: dict[str, Any] = {
     "ContractBody": CONTRACT,
     "VersionBody": {"terms": {}},
     "ContractEndBody": {},
+    "ConnectionTestsBody": {"enabled": False},
+    "AlertSettingsBody": {},
 }
 
 # What belongs to somebody: the others of the same role do not find it, and one may not create in
@@ -81,6 +83,14 @@ ANOTHERS = {
         for method in ("GET", "POST", "PUT", "DELETE")
     },
     ("POST /v1/companies/{company_id}/suppressions/removals", "other-company"): 404,
+    ("GET /v1/campaigns/{campaign_id}/connections", "other-company"): 404,
+    ("PUT /v1/campaigns/{campaign_id}/connections", "other-company"): 404,
+    ("POST /v1/campaigns/{campaign_id}/connection-test", "other-company"): 404,
+    ("GET /v1/alerts/{alert_id}", "other-company"): 404,
+    ("POST /v1/alerts/{alert_id}/acknowledge", "other-company"): 404,
+    ("GET /v1/companies/{company_id}/alerts", "other-company"): 404,
+    ("PUT /v1/companies/{company_id}/alerts", "other-company"): 404,
+    ("POST /v1/companies/{company_id}/alerts/trial", "other-company"): 404,
     ("POST /v1/companies/{company_id}/crm-resets", "other-company"): 404,
     ("GET /v1/companies/{company_id}/crm-resets", "other-company"): 404,
 }
@@ -102,6 +112,7 @@ async def _prepare(wire: Wire) -> dict[str, str]:
         "reset_id": "reset-1",
         "rejection_id": "rejection-1",
         "dispute_id": "dispute-1",
+        "alert_id": "alert-2",
     }
 
 
