@@ -39,7 +39,9 @@ from exchange.flow.ping import Pinging, PingTerms, tell_line
 from exchange.flow.ports import Answer, Clock, Parcel, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.post import Posting
 from exchange.flow.reject import Rejecting
+from exchange.flow.reports import Reports
 from exchange.flow.sell import Selling
+from exchange.flow.summarising import Summarising
 from exchange.settings import Secrets, Settings
 from exchange.stores.check import Checked, check
 from exchange.stores.housekeeping import Housekeeping
@@ -48,8 +50,10 @@ from exchange.stores.postgres_books import PostgresBooks
 from exchange.stores.postgres_inbox import PostgresInbox
 from exchange.stores.postgres_receipts import PostgresReceipts
 from exchange.stores.postgres_registry import PostgresRegistry
+from exchange.stores.postgres_reports import PostgresReports
 from exchange.stores.postgres_returns import PostgresReturns
 from exchange.stores.postgres_snapshots import PostgresSnapshots
+from exchange.stores.postgres_summaries import PostgresSummaries
 from exchange.stores.rebuild import Rebuilt, rebuild
 from exchange.stores.redis_client import quick_client, waiting_client
 from exchange.stores.redis_mirror import RedisFeed, RedisMirror
@@ -108,10 +112,13 @@ class Exchange:
         self.receipts = PostgresReceipts(
             self.postgres,
             lambda error: log.error("receipts refused", error=type(error).__name__),
+            self.today,
         )
         self.books = PostgresBooks(self.postgres, self.vault)
         self.snapshots = PostgresSnapshots(self.postgres)
         self.inbox = PostgresInbox(self.postgres, self.vault)
+        self.reports: Reports = PostgresReports(self.postgres)
+        self.summaries = PostgresSummaries(self.postgres, settings.market.market_timezone)
         self.announcer = Announcer(self.market, self.mirror, self._tell_unfit)
         self.registry = PostgresRegistry(
             self.postgres, settings.market, self.announcer.tell, self.today, time.monotonic
@@ -142,8 +149,9 @@ class Exchange:
             today=self.today,
             rebuild=self.rebuild,
             tidy=Housekeeping(self.postgres, settings.stores.receipt_days).tidy,
-            on_error=lambda name, error: log.warning("loop failed", loop=name, error=str(error)),
+            on_error=self._tell_loop,
         )
+        self.summarising = Summarising(self.summaries, self._tell_loop)
 
     def _build_buyers(self) -> None:
         settings, secrets = self.settings, self._secrets
@@ -258,6 +266,8 @@ class Exchange:
         self._stack.push_async_callback(self._retire)
         await self.following.start()
         self._stack.push_async_callback(self.following.stop)
+        self.summarising.start()
+        self._stack.push_async_callback(self.summarising.stop)
 
     async def drain(self, drain_s: float | None = None) -> None:
         """Take no more work; let open leads finish, within the settings' drain time or this."""
@@ -342,7 +352,9 @@ class Exchange:
         """Compare the stores to the cent."""
         now = self.clock.now()
         first = window_start(self.today(now), self.settings.market)
-        return await check(self.postgres, self.snapshots, self.mirror, now=now, first_day=first)
+        checked = await check(self.postgres, self.snapshots, self.mirror, now=now, first_day=first)
+        findings = await self.summaries.check(self.today(now))
+        return msgspec.structs.replace(checked, findings=(*checked.findings, *findings))
 
     async def rebuild(self) -> Rebuilt:
         """Write the fast store anew from the books."""
@@ -357,6 +369,9 @@ class Exchange:
         with suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(RETIRE_S):
                 await self.books.retire(self.owner)
+
+    def _tell_loop(self, name: str, error: BaseException) -> None:
+        log.warning("loop failed", loop=name, error=str(error))
 
     def _tell_unfit(self, campaign_id: str, problem: str) -> None:
         log.warning("campaign does not fit its vertical", campaign_id=campaign_id, problem=problem)

@@ -10,6 +10,7 @@ from exchange.core.standing import Standing
 from exchange.flow.bidding import BidderState
 from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.registry import Inbox, Registry
+from exchange.flow.reports import Reports
 
 
 class Doors(Protocol):
@@ -33,6 +34,11 @@ class Doors(Protocol):
     @property
     def inbox(self) -> Inbox:
         """Delivered leads."""
+        ...
+
+    @property
+    def reports(self) -> Reports:
+        """Reports over day summaries."""
         ...
 
     @property

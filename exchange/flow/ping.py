@@ -213,6 +213,8 @@ class Pinging:
             candidates=() if decision is None else decision.candidates,
             timings_us=timings_us or {},
             offer=offer,
+            source=ping.source if offer is None else {},
+            test=ping.test,
         )
 
 

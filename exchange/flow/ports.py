@@ -96,7 +96,10 @@ class PostResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """All that decided one ping. No contact data. ``timings_us`` are microseconds by stage."""
+    """All that decided one ping. No contact data. ``timings_us`` are microseconds by stage.
+
+    ``source`` is where there is no offer; an offer has its own.
+    """
 
     ping_id: PingId
     seller_id: SellerId
@@ -115,6 +118,8 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     candidates: tuple[Candidate, ...] = ()
     timings_us: dict[str, int] = {}
     offer: Offer | None = None
+    source: dict[str, str] = {}
+    test: bool = False
 
 
 class Sealed(Struct, frozen=True):

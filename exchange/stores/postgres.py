@@ -40,14 +40,14 @@ _AWAY: Final = (
 )
 
 
-def read_queries() -> dict[str, str]:
-    """The statements of queries.sql by name."""
-    text = files("exchange.stores").joinpath("queries.sql").read_text()
+def read_queries(file: str = "queries.sql") -> dict[str, str]:
+    """The statements of a file by name."""
+    text = files("exchange.stores").joinpath(file).read_text()
     found: dict[str, str] = {}
     for part in text.split("-- name: ")[1:]:
         name, _, statement = part.partition("\n")
         if name.strip() in found:
-            raise ValueError(f"queries.sql names {name.strip()} twice")
+            raise ValueError(f"{file} names {name.strip()} twice")
         found[name.strip()] = statement.strip()
     return found
 

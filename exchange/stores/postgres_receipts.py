@@ -10,14 +10,17 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
+from datetime import date, datetime
 from typing import Final
 
+import asyncpg
 import msgspec
 from msgspec.structs import replace
 
 from exchange.core.model import PingId
 from exchange.flow.faults import Unavailable
 from exchange.flow.ports import Receipt
+from exchange.stores.ping_tally import tally
 from exchange.stores.postgres import Postgres
 
 QUEUE_BOUND: Final = 20_000
@@ -26,16 +29,30 @@ QUEUE_BOUND: Final = 20_000
 BATCH: Final = 128
 """Few enough that encoding them keeps no ping waiting."""
 
+STAND_ALREADY: Final = "XR001"
+"""What put_receipts raises where it finds a receipt written: by a batch whose answer was lost."""
+
 PAUSE_S: Final = 0.01
 """Between batches: long enough to gather, short enough that a receipt is there when asked for."""
 
 
-class PostgresReceipts:
-    """Queues receipts and writes them from one task."""
+def utc_day(at: datetime) -> date:
+    """The day of an aware UTC time."""
+    return at.date()
 
-    def __init__(self, postgres: Postgres, on_error: Callable[[Exception], None]) -> None:
+
+class PostgresReceipts:
+    """Queues receipts and writes them from one task. ``today`` is the market's day of a time."""
+
+    def __init__(
+        self,
+        postgres: Postgres,
+        on_error: Callable[[Exception], None],
+        today: Callable[[datetime], date] = utc_day,
+    ) -> None:
         self._postgres = postgres
         self._on_error = on_error
+        self._today = today
         self._waiting: OrderedDict[PingId, Receipt] = OrderedDict()
         self._writing: dict[PingId, Receipt] = {}
         self._encode = msgspec.json.Encoder().encode
@@ -115,13 +132,7 @@ class PostgresReceipts:
     async def _write(self, batch: list[Receipt]) -> None:
         self._writing = {receipt.ping_id: receipt for receipt in batch}
         try:
-            await self._postgres.run(
-                "put_receipts",
-                [receipt.ping_id for receipt in batch],
-                [receipt.seller_id for receipt in batch],
-                [receipt.decided_at for receipt in batch],
-                [self._encode(receipt) for receipt in batch],
-            )
+            await self._put(batch)
         except Exception as error:
             self.failed_batches += 1
             if not isinstance(error, Unavailable):
@@ -136,3 +147,22 @@ class PostgresReceipts:
             await asyncio.sleep(0.5)
         finally:
             self._writing = {}
+
+    async def _put(self, batch: list[Receipt]) -> None:
+        """Write receipts with what they add up to; those that stand already are not counted."""
+        try:
+            await self._postgres.run(
+                "put_receipts",
+                [receipt.ping_id for receipt in batch],
+                [receipt.seller_id for receipt in batch],
+                [receipt.decided_at for receipt in batch],
+                [self._encode(receipt) for receipt in batch],
+                *tally(batch, self._today),
+            )
+        except asyncpg.PostgresError as error:
+            if error.sqlstate != STAND_ALREADY:
+                raise
+            rows = await self._postgres.rows("known_receipts", [r.ping_id for r in batch])
+            known = {row["ping_id"] for row in rows}
+            if left := [receipt for receipt in batch if receipt.ping_id not in known]:
+                await self._put(left)

@@ -6,7 +6,7 @@ Neither knows HTTP's mechanics; reading and answering are the server's.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -146,6 +146,15 @@ class Reply(Struct, frozen=True):
     body: bytes
     status: int = 200
     content_type: str = "application/json"
+
+
+class Streamed(Struct, frozen=True):
+    """An answer written as it is read; ``chunks``, behind the first, is closed by who writes it."""
+
+    first: bytes
+    chunks: AsyncGenerator[bytes, None]
+    content_type: str
+    headers: Mapping[str, str]
 
 
 class Call:

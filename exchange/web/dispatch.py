@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Final, Protocol
 
@@ -17,7 +18,7 @@ from uuid_utils import uuid7
 from exchange.flow.faults import Fault, NotFound, Unavailable
 from exchange.web.auth import authenticate, authorise
 from exchange.web.bodies import is_form
-from exchange.web.calls import Call, Log, Reply, Site
+from exchange.web.calls import Call, Log, Reply, Site, Streamed
 from exchange.web.metrics import Metrics
 from exchange.web.problems import (
     PROBLEM_TYPE,
@@ -38,13 +39,17 @@ _UNKNOWN: Final = "unknown"
 
 
 class Said(Struct, frozen=True, gc=False):
-    """An answer before it is bytes. ``closes``: nothing more can be read on its connection."""
+    """An answer before it is bytes. ``closes``: nothing more can be read on its connection.
+
+    ``stream``, where there is one, is the rest of the body, and is to be closed.
+    """
 
     status: int
     body: bytes = b""
     content_type: str | None = JSON_TYPE
     headers: Mapping[str, str] = _NONE
     closes: bool = False
+    stream: AsyncGenerator[bytes, None] | None = None
 
 
 class Incoming(Protocol):
@@ -118,6 +123,18 @@ class Dispatcher:
         self._metrics.count_request(label, said.status, perf_counter() - started)
         return said
 
+    @contextmanager
+    def streaming(self) -> Iterator[None]:
+        """Count an answer that is still being written as open."""
+        self.idle.clear()
+        self.open += 1
+        try:
+            yield
+        finally:
+            self.open -= 1
+            if not self.open:
+                self.idle.set()
+
     def room(self, route: Route) -> Unavailable | None:
         """Why a ping or post is not taken now, if it is not."""
         if self.site.draining:
@@ -157,7 +174,7 @@ class Dispatcher:
             form = is_form(headers, body)
             if form and not route.forms:
                 raise WrongMedia("This call takes application/json only.")
-        query = request.query if route.listed else _NONE
+        query = request.query if route.listed or route.query else _NONE
         call = Call(site, caller, params, headers, query, body, form)
         if not route.sells:
             return _respond(await route.handler(call), route.status)
@@ -202,6 +219,14 @@ def _choose(methods: Mapping[str, Route], method: str) -> Route:
 def _respond(answer: object, status: int) -> Said:
     if isinstance(answer, Reply):
         return Said(answer.status, answer.body, answer.content_type)
+    if isinstance(answer, Streamed):
+        return Said(
+            status,
+            answer.first,
+            answer.content_type,
+            headers=answer.headers,
+            stream=answer.chunks,
+        )
     if answer is None:
         return Said(204, content_type=None)
     return Said(status, JSON.encode(answer))

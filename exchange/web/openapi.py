@@ -21,6 +21,7 @@ _TAGS: Final = {
     "leads": "Pings, posts, the inbox and returns.",
     "campaigns": "What companies want and at what price.",
     "standing": "Rates, verdicts and CRM resets.",
+    "reports": "What days, weeks and months came to, as JSON or CSV.",
     "accounts": "Sellers, companies and deposits.",
     "exchange": "The exchange itself.",
 }
@@ -147,6 +148,16 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         after = {"type": "string", "pattern": "^[0-9A-Za-z_-]{0,64}$"}
         found.append({"name": "after", "in": "query", "required": False, "schema": after})
         found.append({"name": "limit", "in": "query", "required": False, "schema": limit})
+    for asked in route.query:
+        found.append(
+            {
+                "name": asked.name,
+                "in": "query",
+                "required": False,
+                "description": asked.meaning,
+                "schema": asked.schema,
+            }
+        )
     if route.keyed:
         key = {"type": "string", "pattern": "^[!-~]{1,200}$"}
         found.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": key})
@@ -163,6 +174,8 @@ def _responses(route: Route) -> dict[str, Any]:
         given["content"] = {"application/json": {"schema": schema}}
     elif route.answer is not None:
         given["content"] = {"application/json": {"schema": {"type": "object"}}}
+    for media in route.files:
+        given.setdefault("content", {})[media] = {"schema": {"type": "string"}}
     responses = {str(route.status): given}
     for status in sorted(fault_statuses(route)):
         problem = {PROBLEM_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}}

@@ -11,7 +11,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from exchange.flow.ports import Role
-from exchange.web import accounts, campaigns, leads, operations, probes
+from exchange.web import accounts, campaigns, leads, operations, probes, reports
 from exchange.web.calls import Call
 from exchange.web.wire import (
     NoOfferAnswer,
@@ -57,6 +57,7 @@ from exchange.web.wire_leads import (
     WholeReceipt,
 )
 from exchange.web.wire_probes import PresetList, ProbeAnswer, ProbeBody
+from exchange.web.wire_reports import REPORT_QUERY, QueryParameter, ReportAnswer, ReportList
 
 Handler = Callable[[Call], Awaitable[object]]
 
@@ -72,6 +73,7 @@ class Route(Struct, frozen=True, kw_only=True):
     ``answer`` is the type the document shows (a union for several shapes), ``text`` the content
     type of one that is not JSON. ``forms``: the body may be a form. ``listed``: takes after and
     limit. ``keyed``: takes an Idempotency-Key. ``sells``: a ping or post, refused while draining.
+    ``query`` are the parameters it takes besides, ``files`` the content types it may answer in.
     ``faults`` are the statuses it may answer besides those of its form.
     """
 
@@ -89,6 +91,8 @@ class Route(Struct, frozen=True, kw_only=True):
     listed: bool = False
     sells: bool = False
     keyed: bool = False
+    query: tuple[QueryParameter, ...] = ()
+    files: tuple[str, ...] = ()
     faults: tuple[int, ...] = ()
 
     @property
@@ -168,6 +172,10 @@ ROUTES: Final[tuple[Route, ...]] = (
          body=AccountChange, answer=CompanyAnswer, faults=(404,)),
     _row("POST", "/v1/companies/{company_id}/deposits", OPERATOR, accounts.deposit, "accounts",
          body=DepositBody, answer=CompanyAnswer, keyed=True, faults=(404, 409)),
+    _row("GET", "/v1/reports", SELLER | COMPANY | OPERATOR, reports.list_reports, "reports",
+         answer=ReportList),
+    _row("GET", "/v1/reports/{report}", SELLER | COMPANY | OPERATOR, reports.get_report, "reports",
+         answer=ReportAnswer, query=REPORT_QUERY, files=("text/csv",), faults=(404, 422)),
     _row("GET", "/v1/verticals", SELLER | COMPANY | OPERATOR, operations.list_verticals,
          "exchange", answer=VerticalList),
     _row("GET", "/", ANYONE, operations.index, "exchange", answer=Index),

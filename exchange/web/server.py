@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
-from aiohttp.web import BaseRequest, Response
+from aiohttp.web import BaseRequest, Response, StreamResponse
 
 from exchange.flow.doors import Doors
 from exchange.web.bodies import read_bytes
@@ -22,6 +22,7 @@ from exchange.web.lane import Lanes
 from exchange.web.metrics import Metrics
 from exchange.web.openapi import build_document
 from exchange.web.routes import ROUTES
+from exchange.web.streams import write_stream
 
 _BACKLOG: Final = 1_024
 _LINGER_S: Final = 1.0
@@ -90,8 +91,14 @@ class WebServer:
             await self._server.shutdown(max(ends - loop.time(), 0.05))
             self._server = None
 
-    async def _handle(self, request: BaseRequest) -> Response:
-        response = _write(await self._dispatcher.answer(_Request(request)))
+    async def _handle(self, request: BaseRequest) -> StreamResponse:
+        said = await self._dispatcher.answer(_Request(request))
+        if said.stream is not None:
+            with self._dispatcher.streaming():
+                return await write_stream(
+                    request, said, said.stream, closes=self._site.draining, log=self._log
+                )
+        response = _write(said)
         if self._site.draining:
             response.force_close()
         return response

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
@@ -23,6 +23,8 @@ from exchange.core.model import (
     Policy,
 )
 from exchange.core.reasons import Reason
+from exchange.core.report_rows import Row
+from exchange.core.reports import ReportAsk
 from exchange.core.standing import Bucket, Standing, Window, weigh
 from exchange.core.verticals import AttributeSpec, VerticalSpec, compile_vertical
 from exchange.flow.bidding import BidderState
@@ -46,6 +48,7 @@ from exchange.flow.registry import (
     Registry,
     Reset,
 )
+from exchange.flow.reports import Reports
 
 NOW = datetime(2026, 11, 21, 22, 40, tzinfo=UTC)
 TODAY = NOW.date()
@@ -257,6 +260,37 @@ class MemoryInbox:
         return next((lead for lead in found if lead.lead_id == lead_id), None)
 
 
+class MemoryReports:
+    """A report of as many batches of two rows as are wanted; remembers what was asked.
+
+    ``fault`` is raised before the first batch, ``late_fault`` behind the last.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[ReportAsk] = []
+        self.batches = 1
+        self.fault: Exception | None = None
+        self.late_fault: Exception | None = None
+        self.closed = 0
+
+    async def rows(self, ask: ReportAsk) -> AsyncGenerator[list[Row], None]:
+        self.asked.append(ask)
+        try:
+            if self.fault is not None:
+                raise self.fault
+            for number in range(self.batches):
+                cells: Row = {column.name: None for column in ask.spec.columns}
+                cells["period"] = TODAY
+                for column in ask.spec.columns:
+                    if column.kind in ("count", "money", "percent"):
+                        cells[column.name] = 100 * number + 5
+                yield [cells, cells | {"value": "=1+1", "reason": 'a "b", c'}]
+            if self.late_fault is not None:
+                raise self.late_fault
+        finally:
+            self.closed += 1
+
+
 class MemoryDoors:
     """Answers every ping with an offer of 38.89 and every post with a sale, and remembers both.
 
@@ -269,6 +303,8 @@ class MemoryDoors:
         self.accounts = MemoryRegistry()
         self.registry: Registry = self.accounts
         self.inbox: Inbox = MemoryInbox()
+        self.read_reports = MemoryReports()
+        self.reports: Reports = self.read_reports
         self.pings: list[Ping] = []
         self.posts: list[PostRequest] = []
         self.receipts: dict[str, Receipt] = {}

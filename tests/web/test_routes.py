@@ -75,6 +75,7 @@ async def _prepare(wire: Wire) -> dict[str, str]:
         "seller_id": "seller-1",
         "company_id": "company-1",
         "reset_id": "reset-1",
+        "report": "weekly-summary",
     }
 
 
