@@ -105,9 +105,14 @@ def build_parser() -> argparse.ArgumentParser:
     rebuilding.add_argument(
         "--summaries", action="store_true", help="make the day summaries of reports anew instead"
     )
-    days = {"type": date.fromisoformat, "metavar": "DAY"}
-    rebuilding.add_argument("--from", dest="first", help="summaries: the first day", **days)
-    rebuilding.add_argument("--to", dest="last", help="summaries: the last day", **days)
+    for option, dest, text in (("--from", "first", "first"), ("--to", "last", "last")):
+        rebuilding.add_argument(
+            option,
+            dest=dest,
+            type=date.fromisoformat,
+            metavar="DAY",
+            help=f"summaries: the {text} day, as 2026-11-21",
+        )
     keys = add("keys", run_keys, "Issue, list or revoke API keys.")
     keys.add_argument("action", choices=("issue", "list", "revoke"))
     keys.add_argument("--role", choices=("seller", "company", "operator"), help="issue: for whom")

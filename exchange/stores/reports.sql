@@ -172,8 +172,8 @@ with each as (
            count(*) filter (where sales > 0) as buyers
     from each group by 1, 2
 )
-select each.*, market.*, market.buyers - (each.sales > 0)::integer as others,
-       count(*) over () as rows
+select each.*, market_charged, market_sales, market_manual_cents, market_crm_cents,
+       market.buyers - (each.sales > 0)::integer as others, count(*) over () as rows
 from each join market using (period, vertical)
 where ($1::text is null or party = $1)
-order by period, vertical, party
+order by each.period, each.vertical, each.party
