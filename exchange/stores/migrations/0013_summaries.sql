@@ -78,6 +78,22 @@ exception when data_exception then
     return '{}';
 end $$;
 
+-- The rows of the summary that one fact counts in: none by what is null.
+create function summary_cuts(
+    p_company text, p_seller text, p_reason text, p_area text, p_source text, p_contract text
+) returns table (level text, axis text, party text, value text) language sql immutable as $$
+    select * from (values
+        ('market', '', '', ''), ('company', '', p_company, ''), ('seller', '', p_seller, ''),
+        ('market', 'reason', '', p_reason), ('company', 'reason', p_company, p_reason),
+        ('seller', 'reason', p_seller, p_reason),
+        ('market', 'area', '', p_area), ('company', 'area', p_company, p_area),
+        ('seller', 'area', p_seller, p_area), ('seller', 'source', p_seller, p_source),
+        ('market', 'contract', '', p_contract), ('company', 'contract', p_company, p_contract),
+        ('seller', 'contract', p_seller, p_contract)
+    ) as cut (level, axis, party, value)
+    where cut.party is not null and cut.value is not null
+$$;
+
 -- What these leads and these rejections add to the summaries; with p_day, to that day alone.
 create function summary_rows(
     p_leads text[], p_rejections text[], p_signs integer[], p_zone text, p_day date
@@ -132,17 +148,8 @@ create function summary_rows(
            sum(posts), sum(sold), sum(sales), sum(charged)::bigint, sum(pay)::bigint,
            sum(manual), sum(manual_cents)::bigint, sum(manual_pay)::bigint,
            sum(crm), sum(crm_cents)::bigint, sum(refused), sum(refused_cents)::bigint
-    from parts, lateral (values
-        ('market', '', '', ''), ('company', '', company, ''), ('seller', '', seller, ''),
-        ('market', 'reason', '', reason), ('company', 'reason', company, reason),
-        ('seller', 'reason', seller, reason),
-        ('market', 'area', '', area), ('company', 'area', company, area),
-        ('seller', 'area', seller, area), ('seller', 'source', seller, source),
-        ('market', 'contract', '', contract), ('company', 'contract', company, contract),
-        ('seller', 'contract', case when company is not null then seller end, contract)
-    ) as cut (level, axis, party, value)
-    where cut.party is not null and cut.value is not null
-      and (p_day is null or parts.day = p_day)
+    from parts, summary_cuts(company, seller, reason, area, source, contract) as cut
+    where p_day is null or parts.day = p_day
     group by cut.level, cut.axis, cut.party, parts.day, parts.vertical, cut.value
 $$;
 
