@@ -134,7 +134,7 @@ def _count_companies(
         if near > nearest.get(candidate.company_id, 0):
             nearest[candidate.company_id] = near
     offer = receipt.offer
-    if offer is not None and not ranked:
+    if offer is not None and offer.ranks and not ranked:
         first_look = offer.ranks[0].first_look
         for place, bid in enumerate(offer.ranks):
             behind = Reason.FIRST_LOOK if first_look and not bid.first_look else Reason.OUTBID
