@@ -1,4 +1,4 @@
-"""Sums into rows: rates by value, averages, savings, and who is shown the market (rules §4, §12)."""
+"""Sums into rows: rates by value, averages, savings, the market beside one (rules §4, §12)."""
 
 from __future__ import annotations
 

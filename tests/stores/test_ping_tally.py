@@ -68,7 +68,7 @@ def rows(batch: Sequence[Receipt], zone: str = "UTC") -> dict[tuple[Any, ...], d
 
 def test_a_sellers_pings_are_counted_by_what_became_of_them() -> None:
     batch = [
-        offered(1),
+        replace(offered(1), legs_cents=(85_00,)),
         told(2, reason=Reason.NO_BID, reasons={"filter": 41, "crm_gate": 2}),
         told(3, status="refused", reason=Reason.DUPLICATE, reasons={"duplicate": 1},
              source={"sub_id": "fb-1"}),

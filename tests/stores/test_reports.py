@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -152,8 +153,6 @@ def percent(part: int, whole: int) -> int | None:
 
 
 def round_half_even(a: int, b: int) -> int:
-    from fractions import Fraction
-
     return round(Fraction(a, b))
 
 
