@@ -8,7 +8,7 @@ nowhere. Source: rules §12.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -21,10 +21,13 @@ from exchange.flow.ports import Receipt
 MAX_VALUE: Final = 64
 """Characters kept of a source or area; the same bound is in the SQL that counts leads."""
 
-Columns = list[list[Any]]
-"""The columns of ping_tally, in their order."""
+Line = tuple[str, str, str, date, str, str, int, int, int, int, int, int, int]
+"""Level, axis, party, day, vertical, value; pings, offers, refused, cents, bids, won, campaigns."""
 
-_NUMBERS: Final = {reason.code: int(reason) for reason in Reason if reason < 500}
+Columns = list[list[Any]]
+"""The columns of ping_tally, in this order."""
+
+_NUMBERS: Final = {reason.code: str(int(reason)) for reason in Reason if reason < 500}
 
 _NEAREST: Final = (
     *(Reason.INACTIVE, Reason.FILTER, Reason.SCHEDULE, Reason.CAP, Reason.BUDGET, Reason.BALANCE),
@@ -36,6 +39,9 @@ _NEAREST: Final = (
 )
 """Reasons in the order in which a campaign meets them (rules §3, §7); None for those not listed."""
 
+_STEP: Final = 1_000
+"""Above every reason's number."""
+
 _PLACES: Final = {reason: place for place, reason in enumerate(_NEAREST)}
 
 
@@ -44,10 +50,12 @@ def _nearness(reason: Reason) -> int:
     place = _PLACES.get(reason)
     if place is None:
         place = _PLACES[None] if reason < 300 else _PLACES[Reason.BELOW_MIN_PRICE]
-    return (place + 1) * 100_000 + reason
+    return (place + 1) * _STEP + reason
 
 
 _NEAR: Final = {reason: _nearness(reason) for reason in Reason}
+_OUTBID: Final = _NEAR[Reason.OUTBID]
+_FIRST_LOOK: Final = _NEAR[Reason.FIRST_LOOK]
 _WON: Final = max(_NEAR.values()) + 1
 
 
@@ -56,6 +64,50 @@ class _Place(Struct):
 
 
 _place_of: Final = msgspec.json.Decoder(_Place).decode
+
+
+class _Group:
+    """What the pings of one seller, vertical and day come to so far.
+
+    By area and source: pings, offers, refused, cents. By reason's code: pings, offers, refused,
+    campaigns. By company and nearness: pings.
+    """
+
+    __slots__ = ("areas", "companies", "reasons", "sources")
+
+    def __init__(self) -> None:
+        self.areas: dict[str, list[int]] = {}
+        self.sources: dict[str, list[int]] = {}
+        self.reasons: dict[str, list[int]] = {}
+        self.companies: dict[tuple[str, int], int] = {}
+
+
+def tally(batch: Sequence[Receipt], today: Callable[[datetime], date]) -> Columns:
+    """Add a batch of receipts up, as the columns of ping_tally."""
+    groups: dict[tuple[str, str, date], _Group] = {}
+    for receipt in batch:
+        if is_test(receipt):
+            continue
+        key = (receipt.seller_id, receipt.vertical, today(receipt.decided_at))
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = _Group()
+        _count_seller(receipt, group)
+        _count_companies(receipt, group.companies)
+    rows: list[Line] = []
+    companies: dict[tuple[str, date, str, int], int] = {}
+    for (seller_id, vertical, day), group in groups.items():
+        rows.extend(_seller_rows(seller_id, day, vertical, group))
+        for (company_id, near), count in group.companies.items():
+            whose = (company_id, day, vertical, near)
+            companies[whose] = companies.get(whose, 0) + count
+    rows.extend(_company_rows(companies))
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(13)]
+
+
+def is_test(receipt: Receipt) -> bool:
+    """Whether a ping was for trying out only."""
+    return receipt.test or (receipt.offer is not None and receipt.offer.test)
 
 
 def area_of(attributes: Raw) -> str:
@@ -72,86 +124,64 @@ def source_of(receipt: Receipt) -> str:
     return source.get("sub_id", "")[:MAX_VALUE] if source else ""
 
 
-def is_test(receipt: Receipt) -> bool:
-    """Whether a ping was for trying out only."""
-    return receipt.test or (receipt.offer is not None and receipt.offer.test)
-
-
-def tally(batch: Sequence[Receipt], today: Callable[[datetime], date]) -> Columns:
-    """Add a batch of receipts up, as the columns of ping_tally."""
-    sellers: dict[tuple[str, str, date, str, str], list[int]] = {}
-    companies: dict[tuple[str, date, str, int], int] = {}
-    for receipt in batch:
-        if not is_test(receipt):
-            day = today(receipt.decided_at)
-            _count_seller(receipt, day, sellers)
-            _count_companies(receipt, day, companies)
-    rows: list[tuple[Any, ...]] = [
-        ("seller", *key, counts[0], counts[1], counts[2], counts[3], 0, 0, counts[4])
-        for key, counts in sellers.items()
-    ]
-    rows.extend(_company_rows(companies))
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(13)]
-
-
-def _count_seller(
-    receipt: Receipt, day: date, sellers: dict[tuple[str, str, date, str, str], list[int]]
-) -> None:
-    seller_id, vertical = receipt.seller_id, receipt.vertical
-    offers = 1 if receipt.status == "offer" else 0
-    refused = 1 if receipt.status == "refused" else 0
+def _count_seller(receipt: Receipt, group: _Group) -> None:
+    status = receipt.status
+    offers = 1 if status == "offer" else 0
+    refused = 1 if status == "refused" else 0
     cents = sum(receipt.legs_cents)
-    for axis, value in (
-        ("", ""),
-        ("area", area_of(receipt.attributes)),
-        ("source", source_of(receipt)),
-    ):
-        counts = sellers.setdefault((axis, seller_id, day, vertical, value), [0, 0, 0, 0, 0])
-        counts[0] += 1
-        counts[1] += offers
-        counts[2] += refused
-        counts[3] += cents
+    _add(group.areas, area_of(receipt.attributes), offers, refused, cents)
+    _add(group.sources, source_of(receipt), offers, refused, cents)
     for code, campaigns in receipt.reasons.items():
-        number = _NUMBERS.get(code)
-        if number is None:
-            continue
-        key = ("reason", seller_id, day, vertical, str(number))
-        counts = sellers.setdefault(key, [0, 0, 0, 0, 0])
-        counts[0] += 1
-        counts[1] += offers
-        counts[2] += refused
-        counts[4] += campaigns
+        _add(group.reasons, code, offers, refused, campaigns)
 
 
-def _count_companies(
-    receipt: Receipt, day: date, companies: dict[tuple[str, date, str, int], int]
-) -> None:
+def _add(counts: dict[str, list[int]], value: str, offers: int, refused: int, more: int) -> None:
+    found = counts.get(value)
+    if found is None:
+        counts[value] = [1, offers, refused, more]
+        return
+    found[0] += 1
+    found[1] += offers
+    found[2] += refused
+    found[3] += more
+
+
+def _count_companies(receipt: Receipt, companies: dict[tuple[str, int], int]) -> None:
     nearest: dict[str, int] = {}
     ranked = False
     for candidate in receipt.candidates:
         near = _WON if candidate.reason is None else _NEAR[candidate.reason]
-        ranked = ranked or candidate.rank is not None
+        if candidate.rank is not None:
+            ranked = True
         if near > nearest.get(candidate.company_id, 0):
             nearest[candidate.company_id] = near
     offer = receipt.offer
     if offer is not None and offer.ranks and not ranked:
-        first_look = offer.ranks[0].first_look
+        winners, first_look = len(offer.legs_cents), offer.ranks[0].first_look
         for place, bid in enumerate(offer.ranks):
-            behind = Reason.FIRST_LOOK if first_look and not bid.first_look else Reason.OUTBID
-            near = _WON if place < len(offer.legs_cents) else _NEAR[behind]
+            early = first_look and not bid.first_look
+            near = _WON if place < winners else _FIRST_LOOK if early else _OUTBID
             if near > nearest.get(bid.company_id, 0):
                 nearest[bid.company_id] = near
-    vertical = receipt.vertical
-    for company_id, near in nearest.items():
-        key = (company_id, day, vertical, near)
+    for key in nearest.items():
         companies[key] = companies.get(key, 0) + 1
 
 
-def _company_rows(
-    companies: dict[tuple[str, date, str, int], int],
-) -> list[tuple[Any, ...]]:
+def _seller_rows(seller_id: str, day: date, vertical: str, group: _Group) -> Iterator[Line]:
+    totals = [sum(counts) for counts in zip(*group.areas.values(), strict=True)]
+    for axis, by_value in (("", {"": totals}), ("area", group.areas), ("source", group.sources)):
+        for value, (pings, offers, refused, cents) in by_value.items():
+            yield ("seller", axis, seller_id, day, vertical, value, pings, offers, refused, cents,
+                   0, 0, 0)  # fmt: skip
+    for code, (pings, offers, refused, campaigns) in group.reasons.items():
+        if (number := _NUMBERS.get(code)) is not None:
+            yield ("seller", "reason", seller_id, day, vertical, number, pings, offers, refused, 0,
+                   0, 0, campaigns)  # fmt: skip
+
+
+def _company_rows(companies: dict[tuple[str, date, str, int], int]) -> list[Line]:
     """A row by reason, and one of all a company's pings."""
-    rows: list[tuple[Any, ...]] = []
+    rows: list[Line] = []
     totals: dict[tuple[str, date, str], list[int]] = {}
     for (company_id, day, vertical, near), count in companies.items():
         total = totals.setdefault((company_id, day, vertical), [0, 0, 0])
@@ -160,7 +190,7 @@ def _company_rows(
             total[1] += count
             total[2] += count
             continue
-        number = near % 100_000
+        number = near % _STEP
         bids = count if number >= 300 else 0
         total[1] += bids
         value = str(number)

@@ -435,6 +435,21 @@ async def test_section_4_a_late_rejection_is_told_on_the_day_its_lead_was_assign
     await kept.assert_agreed()
 
 
+async def test_a_rejection_that_is_taken_back_counts_as_none(postgres: Postgres) -> None:
+    kept = await small_month(postgres)
+    await kept.count_all()
+    (before,) = await kept.report("monthly-impact")
+    async with postgres.connection() as connection:
+        row = await connection.fetchrow("select id, value from rejection where kind = 'manual'")
+        note = "insert into summary_todo (rejection_id, sign) values ($1, -1)"
+        await connection.execute(note, row["id"])
+    await kept.count_all()
+    (after,) = await kept.report("monthly-impact")
+    for name, less in (("returned", 1), ("credited", row["value"])):
+        assert int(str(after[name])) == int(str(before[name])) - less
+    assert after["revenue"] == before["revenue"]
+
+
 @pytest.mark.parametrize("zone", ZONES)
 async def test_a_month_begins_at_the_markets_midnight(postgres: Postgres, zone: str) -> None:
     await open_accounts(postgres)
