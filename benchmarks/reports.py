@@ -149,6 +149,7 @@ async def _make(
         await connection.execute(queries["pings"], day, timeout=STATEMENT_S)
         if day.day == 1:
             say(f"made the days before {day}")
+    await connection.execute(queries["longer"], timeout=STATEMENT_S)
     return counted / counted_s if counted_s else 0.0
 
 

@@ -112,7 +112,7 @@ from bench_drawn where outcome in ('returned', 'failed')
 -- name: pings
 -- $1 a day: pings as summaries, at full cardinality; their counts are drawn, not pinged.
 insert into day_ping
-select 'seller', axis, s.id, $1::date, v.name, value, 100 + floor(400 * random()), floor(90 * random()),
+select 'seller', axis, 'day', s.id, $1::date, v.name, value, 100 + floor(400 * random()), floor(90 * random()),
        floor(9 * random()), floor(100000 * random()), 0, 0, floor(900 * random())
 from bench_seller s
 join lateral (select name from unnest(array['auto_insurance', 'home_improvement', 'mortgage', 'solar'])
@@ -125,7 +125,7 @@ cross join lateral (
         207, 208, 209, 210, 220, 301, 302, 303, 304, 306]) n
 ) cut
 union all
-select 'company', axis, c.id, $1::date, v.name, value, 100 + floor(400 * random()), 0, 0, 0,
+select 'company', axis, 'day', c.id, $1::date, v.name, value, 100 + floor(400 * random()), 0, 0, 0,
        floor(90 * random()), floor(9 * random()), 0
 from bench_company c
 join lateral (select name from unnest(array['auto_insurance', 'home_improvement', 'mortgage', 'solar'])
@@ -135,3 +135,12 @@ cross join lateral (
     union all select 'reason', n::text from unnest(array[201, 202, 203, 204, 205, 206, 207, 208,
         209, 210, 220, 301, 302, 303, 304, 306]) n
 ) cut
+
+-- name: longer
+-- The weeks and months of the pings drawn.
+insert into day_ping
+select level, axis, g.grain, party, date_trunc(g.grain, day::timestamp)::date, vertical, value,
+       sum(pings), sum(offers), sum(refused), sum(cents), sum(bids), sum(won), sum(campaigns)
+from day_ping, (values ('week'), ('month')) g (grain)
+where day_ping.grain = 'day'
+group by 1, 2, 3, 4, 5, 6, 7

@@ -6,11 +6,11 @@ Few at once, each over one cursor in a read-only transaction: all its rows are o
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 
 from exchange.core.report_rows import SAVING_REASONS, Row, row_of
-from exchange.core.reports import MAX_ROWS, ReportAsk
+from exchange.core.reports import MAX_ROWS, ReportAsk, Spell
 from exchange.core.weekly import weekly_rows
 from exchange.flow.faults import Invalid, Unavailable
 from exchange.stores.postgres import Postgres, Record, read_queries
@@ -23,6 +23,7 @@ BATCH: Final = 500
 
 _QUERIES: Final = read_queries("reports.sql")
 
+_DAY: Final = timedelta(days=1)
 _WEEK: Final = timedelta(days=7)
 
 
@@ -40,6 +41,7 @@ class PostgresReports:
         self._open += 1
         try:
             async with self._postgres.connection() as connection, _reading(connection):
+                await connection.execute(_QUERIES["settings"])
                 if ask.spec.name == "weekly-summary":
                     yield await self._weeks(connection, ask)
                     return
@@ -51,7 +53,10 @@ class PostgresReports:
             self._open -= 1
 
     async def _weeks(self, connection: Any, ask: ReportAsk) -> list[Row]:
-        arguments = (ask.party, ask.first - _WEEK, ask.last, "week", ask.vertical, ask.level)
+        first, behind = ask.first - _WEEK, ask.last + _DAY
+        arguments = (
+            ask.party, first, ask.last, "week", ask.vertical, first, behind, ask.level,
+        )  # fmt: skip
         found = await connection.fetch(_QUERIES[ask.spec.name], *arguments)
         sums = {record["period"]: {k: v or 0 for k, v in record.items()} for record in found}
         return weekly_rows(sums.get(ask.first, {}), sums.get(ask.first - _WEEK, {}), ask.reader)
@@ -59,6 +64,22 @@ class PostgresReports:
 
 def _reading(connection: Any) -> Any:
     return connection.transaction(isolation="repeatable_read", readonly=True)
+
+
+def whole_spells(first: date, last: date, spell: Spell) -> tuple[date, date] | None:
+    """Where the whole weeks or months of some days begin, and the day behind them."""
+    if spell == "day":
+        return None
+    begin = _start(first, spell)
+    if begin < first:
+        begin = _start(begin + (_WEEK if spell == "week" else timedelta(days=31)), spell)
+    behind = _start(last + _DAY, spell)
+    return (begin, behind) if begin < behind else None
+
+
+def _start(day: date, spell: Spell) -> date:
+    """The first day of a day's week or month."""
+    return day.replace(day=1) if spell == "month" else day - timedelta(days=day.weekday())
 
 
 def _bound(first: Record) -> None:
@@ -77,13 +98,18 @@ def _builder(ask: ReportAsk) -> str:
 
 
 def _arguments(ask: ReportAsk) -> tuple[object, ...]:
-    common = (ask.party, ask.first, ask.last, ask.spell, ask.vertical)
+    days = (ask.party, ask.first, ask.last, ask.spell, ask.vertical)
+    with_pings = (*days, *(whole_spells(ask.first, ask.last, ask.spell) or (None, None)))
     match ask.spec.name:
-        case "monthly-impact" | "contracts":
-            return (*common, ask.level)
+        case "market-comparison":
+            return days
+        case "contracts":
+            return (*days, ask.level)
+        case "monthly-impact":
+            return (*with_pings, ask.level)
         case "savings":
-            return (*common, [str(int(reason)) for reason in SAVING_REASONS])
+            return (*with_pings, [str(int(reason)) for reason in SAVING_REASONS])
         case "refusals-and-returns":
             level = "seller" if ask.by == "source" else ask.level
-            return (*common, level, ask.by, ask.level != "company")
-    return common
+            return (*with_pings, level, ask.by, ask.level != "company")
+    return with_pings

@@ -1,9 +1,16 @@
 -- What reports are read from, by their names on the wire. All take $1 the party (null is all),
 -- $2 and $3 the first and last day, $4 day, week or month, $5 the vertical (null is all), and then
--- what each names. `rows` is how many rows there are in all, on every one of them.
+-- what each names. $6 and $7 are where the whole weeks or months begin, and the day behind them:
+-- pings are read from their rows, and from those of days before and behind. `rows` is how many rows
+-- there are in all, on every one of them.
+
+-- name: settings
+-- For the transaction alone: room to add up in memory, and a plan for what is really asked.
+select set_config('work_mem', '64MB', true), set_config('jit', 'off', true),
+       set_config('plan_cache_mode', 'force_custom_plan', true)
 
 -- name: monthly-impact
--- $6 level
+-- $8 level
 with sums as (
     select date_trunc($4, day::timestamp)::date as period, sum(sales)::bigint as sales,
            sum(charged)::bigint as charged, sum(pay)::bigint as pay,
@@ -11,7 +18,7 @@ with sums as (
            sum(manual_pay)::bigint as manual_pay, sum(crm)::bigint as crm,
            sum(crm_cents)::bigint as crm_cents
     from day_summary
-    where level = $6 and axis = '' and ($1::text is null or party = $1)
+    where level = $8 and axis = '' and ($1::text is null or party = $1)
       and day between $2 and $3 and ($5::text is null or vertical = $5)
     group by 1
 ), gate as (
@@ -22,13 +29,16 @@ with sums as (
     where axis = 'reason' and value = '220'
       and (level = 'company' and ($1::text is null or party = $1)
            or level = 'seller' and $1::text is null)
-      and day between $2 and $3 and ($5::text is null or vertical = $5)
+      and ($5::text is null or vertical = $5)
+      and (grain = 'day' and day between $2 and $3
+             and ($6::date is null or day < $6 or day >= $7::date)
+           or grain = $4 and day >= $6 and day < $7)
     group by 1
 )
 select *, count(*) over () as rows from sums full join gate using (period) order by period
 
 -- name: savings
--- $6 the numbers of the reasons counted at the ping
+-- $8 the numbers of the reasons counted at the ping
 with bought as (
     select date_trunc($4, day::timestamp)::date as period, party, sum(sales)::bigint as sales,
            sum(charged)::bigint as charged
@@ -40,9 +50,12 @@ with bought as (
     select date_trunc($4, day::timestamp)::date as period, party, 'ping' as stage, value,
            sum(pings)::bigint as refused, null::bigint as cents
     from day_ping
-    where level = 'company' and axis = 'reason' and value = any($6::text[])
+    where level = 'company' and axis = 'reason' and value = any($8::text[])
       and ($1::text is null or party = $1)
-      and day between $2 and $3 and ($5::text is null or vertical = $5)
+      and ($5::text is null or vertical = $5)
+      and (grain = 'day' and day between $2 and $3
+             and ($6::date is null or day < $6 or day >= $7::date)
+           or grain = $4 and day >= $6 and day < $7)
     group by 1, 2, 4
     union all
     select date_trunc($4, day::timestamp)::date, party, 'post', value, sum(s.refused)::bigint,
@@ -72,33 +85,39 @@ with sums as (
            sum(offers)::bigint as offers, sum(refused)::bigint as refused
     from day_ping
     where level = 'seller' and axis = '' and ($1::text is null or party = $1)
-      and day between $2 and $3 and ($5::text is null or vertical = $5)
+      and ($5::text is null or vertical = $5)
+      and (grain = 'day' and day between $2 and $3
+             and ($6::date is null or day < $6 or day >= $7::date)
+           or grain = $4 and day >= $6 and day < $7)
     group by 1, 2
 )
 select *, count(*) over () as rows from sums full join asked using (period, party)
 order by period, party
 
 -- name: refusals-and-returns
--- $6 level, $7 axis, $8 whether pings are told
+-- $8 level, $9 axis, $10 whether pings are told
 with sums as (
     select date_trunc($4, day::timestamp)::date as period,
-           case when $7 = 'source' then party else '' end as party, value,
+           case when $9 = 'source' then party else '' end as party, value,
            sum(posts)::bigint as posts, sum(sold)::bigint as sold, sum(sales)::bigint as sales,
            sum(charged)::bigint as charged, sum(pay)::bigint as pay,
            sum(refused)::bigint as refused, sum(crm)::bigint as crm,
            sum(manual)::bigint as manual, sum(manual_cents)::bigint as manual_cents,
            sum(manual_pay)::bigint as manual_pay
     from day_summary
-    where level = $6 and axis = $7 and ($1::text is null or party = $1)
+    where level = $8 and axis = $9 and ($1::text is null or party = $1)
       and day between $2 and $3 and ($5::text is null or vertical = $5)
     group by 1, 2, 3
 ), asked as (
     select date_trunc($4, day::timestamp)::date as period,
-           case when $7 = 'source' then party else '' end as party, value,
+           case when $9 = 'source' then party else '' end as party, value,
            sum(pings)::bigint as pings, sum(refused)::bigint as pings_refused
     from day_ping
-    where $8 and level = 'seller' and axis = $7 and ($1::text is null or party = $1)
-      and day between $2 and $3 and ($5::text is null or vertical = $5)
+    where $10 and level = 'seller' and axis = $9 and ($1::text is null or party = $1)
+      and ($5::text is null or vertical = $5)
+      and (grain = 'day' and day between $2 and $3
+             and ($6::date is null or day < $6 or day >= $7::date)
+           or grain = $4 and day >= $6 and day < $7)
     group by 1, 2, 3
 )
 select *, count(*) over () as rows from sums full join asked using (period, party, value)
@@ -122,7 +141,10 @@ with named as (
            sum(case when axis = '' then pings else 0 end)::bigint as named
     from day_ping
     where level = 'company' and axis in ('', 'reason') and ($1::text is null or party = $1)
-      and day between $2 and $3 and ($5::text is null or vertical = $5)
+      and ($5::text is null or vertical = $5)
+      and (grain = 'day' and day between $2 and $3
+             and ($6::date is null or day < $6 or day >= $7::date)
+           or grain = $4 and day >= $6 and day < $7)
     group by 1, 2, 3
 ), parts as (
     select period, party, value, pings,
@@ -132,7 +154,7 @@ with named as (
 select *, count(*) over () as rows from parts where pings > 0 order by period, party, value
 
 -- name: weekly-summary
--- $6 level
+-- $8 level
 with sums as (
     select date_trunc($4, day::timestamp)::date as period, sum(posts)::bigint as posts,
            sum(sold)::bigint as sold, sum(sales)::bigint as sales,
@@ -141,16 +163,19 @@ with sums as (
            sum(manual_pay)::bigint as manual_pay, sum(crm)::bigint as crm,
            sum(crm_cents)::bigint as crm_cents, sum(refused)::bigint as refused_at_post
     from day_summary
-    where level = $6 and axis = '' and ($1::text is null or party = $1)
+    where level = $8 and axis = '' and ($1::text is null or party = $1)
       and day between $2 and $3 and ($5::text is null or vertical = $5)
     group by 1
 ), asked as (
     select date_trunc($4, day::timestamp)::date as period, sum(pings)::bigint as pings,
            sum(offers)::bigint as offers, sum(bids)::bigint as bids, sum(won)::bigint as won
     from day_ping
-    where level = case when $6 = 'company' then 'company' else 'seller' end and axis = ''
+    where level = case when $8 = 'company' then 'company' else 'seller' end and axis = ''
       and ($1::text is null or party = $1)
-      and day between $2 and $3 and ($5::text is null or vertical = $5)
+      and ($5::text is null or vertical = $5)
+      and (grain = 'day' and day between $2 and $3
+             and ($6::date is null or day < $6 or day >= $7::date)
+           or grain = $4 and day >= $6 and day < $7)
     group by 1
 )
 select * from sums full join asked using (period) order by period

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,13 +15,18 @@ from exchange.core.auction import Candidate
 from exchange.core.hours import Days
 from exchange.core.model import CampaignId, CompanyId, PingId, Ranked, SellerId
 from exchange.core.reasons import Reason
+from exchange.core.reports import Spell
+from exchange.embedded import StoreUrls
 from exchange.flow.ports import Receipt
 from exchange.stores.ping_tally import tally
 from exchange.stores.postgres import Postgres
 from exchange.stores.postgres_receipts import PostgresReceipts
 from exchange.stores.postgres_summaries import PostgresSummaries
+from tests.flow.market import fresh_database
+from tests.stores.months import start_of
 from tests.stores.test_receipts import receipt as offered
 from tests.stores.test_receipts import refuse
+from tests.stores.test_reports import read
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NAMES = ("level", "axis", "party", "day", "vertical", "value", "pings", "offers", "refused",
@@ -169,7 +174,7 @@ async def day_pings(postgres: Postgres) -> dict[tuple[str, ...], tuple[int, int]
     while await PostgresSummaries(postgres, "UTC").turn():
         pass
     async with postgres.connection() as connection:
-        found = await connection.fetch("select * from day_ping")
+        found = await connection.fetch("select * from day_ping where grain = 'day'")
     return {(r["level"], r["axis"], r["party"], r["value"]): (r["pings"], r["bids"]) for r in found}
 
 
@@ -200,3 +205,48 @@ async def test_pings_outlive_their_receipts(postgres: Postgres) -> None:
     await PostgresReceipts(postgres, refuse)._put([told(1)])
     await postgres.run("drop_receipts", NOON + timedelta(days=400), 100)
     assert (await day_pings(postgres))["seller", "", "seller", ""] == (1, 0)
+
+
+@pytest.mark.parametrize("spell", ["week", "month"])
+@pytest.mark.parametrize(
+    "span",
+    [
+        (date(2026, 9, 1), date(2026, 11, 30)),
+        (date(2026, 9, 7), date(2026, 10, 4)),
+        (date(2026, 9, 9), date(2026, 11, 17)),
+        (date(2026, 10, 3), date(2026, 10, 5)),
+        (date(2026, 10, 31), date(2026, 11, 1)),
+        (date(2026, 9, 30), date(2026, 10, 31)),
+    ],
+    ids=lambda span: f"{span[0]}_{span[1]}",
+)
+async def test_weeks_and_months_are_the_sum_of_the_days_asked_for(
+    year: Postgres, spell: Spell, span: tuple[date, date]
+) -> None:
+    days = await read(year, "sell-through", spell="day", span=span)
+    longer = await read(year, "sell-through", spell=spell, span=span)
+    sums: dict[date, int] = {}
+    for row in days:
+        assert isinstance(row["period"], date) and span[0] <= row["period"] <= span[1]
+        start = start_of(row["period"], spell)
+        sums[start] = sums.get(start, 0) + int(str(row["pings"]))
+    assert {row["period"]: row["pings"] for row in longer} == sums
+
+
+@pytest.fixture(scope="module")
+async def year(stores: StoreUrls) -> AsyncIterator[Postgres]:
+    """Three months of pings, each day another number of them."""
+    async with fresh_database(stores) as url:
+        postgres = Postgres(url, size=2)
+        await postgres.start()
+        receipts = PostgresReceipts(postgres, refuse)
+        first = datetime(2026, 9, 1, 12, tzinfo=UTC)
+        pings = [
+            told(1_000 * day + number, decided_at=first + timedelta(days=day))
+            for day in range(91)
+            for number in range(1 + day % 5)
+        ]
+        await receipts._put(pings)
+        await day_pings(postgres)
+        yield postgres
+        await postgres.close()

@@ -228,10 +228,12 @@ begin
 end $$;
 
 -- Pings by day. level seller: all of a seller's; company: those a receipt names the company in, each
--- once, by the reason that came nearest to a bid. axis as above, '' for all.
+-- once, by the reason that came nearest to a bid. axis as above, '' for all. These rows are many, so
+-- each is also kept for the week (from Monday) and the month its day lies in, under their first day.
 create table day_ping (
     level text not null check (level in ('company', 'seller')),
     axis text not null check (axis in ('', 'reason', 'area', 'source')),
+    grain text not null check (grain in ('day', 'week', 'month')),
     party text not null,
     day date not null,
     vertical text not null,
@@ -243,8 +245,9 @@ create table day_ping (
     bids bigint not null,         -- company: pings it had a price for
     won bigint not null,          -- company: pings it came first on
     campaigns bigint not null,    -- by reason: campaigns it kept out or behind
-    primary key (level, axis, party, day, vertical, value)
+    primary key (level, axis, grain, party, day, vertical, value)
 );
+create index day_ping_days on day_ping (level, axis, grain, day);
 
 -- What the pings of one batch of receipts add to day_ping; folded into it and forgotten.
 create table ping_tally (
@@ -291,16 +294,17 @@ begin
         returning *
     ), folded as (
         insert into day_ping as s
-        select t.level, t.axis, t.party, t.day, t.vertical, t.value, sum(t.pings)::bigint,
-               sum(t.offers)::bigint, sum(t.refused)::bigint, sum(t.cents)::bigint,
+        select t.level, t.axis, g.grain, t.party, date_trunc(g.grain, t.day::timestamp)::date,
+               t.vertical, t.value, sum(t.pings)::bigint, sum(t.offers)::bigint, sum(t.refused)::bigint, sum(t.cents)::bigint,
                sum(t.bids)::bigint, sum(t.won)::bigint, sum(t.campaigns)::bigint
         from gone, unnest(gone.levels, gone.axes, gone.parties, gone.days, gone.verticals,
                           gone."values", gone.pings, gone.offers, gone.refused, gone.cents,
                           gone.bids, gone.won, gone.campaigns)
             as t (level, axis, party, day, vertical, value, pings, offers, refused, cents, bids,
-                  won, campaigns)
-        group by t.level, t.axis, t.party, t.day, t.vertical, t.value
-        on conflict (level, axis, party, day, vertical, value) do update set
+                  won, campaigns),
+            (values ('day'), ('week'), ('month')) as g (grain)
+        group by 1, 2, 3, 4, 5, 6, 7
+        on conflict (level, axis, grain, party, day, vertical, value) do update set
             pings = s.pings + excluded.pings, offers = s.offers + excluded.offers,
             refused = s.refused + excluded.refused, cents = s.cents + excluded.cents,
             bids = s.bids + excluded.bids, won = s.won + excluded.won,
