@@ -22,7 +22,7 @@ SPELLS: Final[tuple[Spell, ...]] = ("day", "week", "month")
 MAX_DAYS: Final = 400
 """Days a report may be over: a year, and what makes its months and weeks whole."""
 
-MAX_ROWS: Final = 50_000
+MAX_ROWS: Final = 30_000
 """Rows a report may have; more is refused, with the advice to ask for less."""
 
 LEAST_PEERS: Final = 5

@@ -30,6 +30,9 @@ create table day_summary (
     primary key (level, axis, party, day, vertical, value)
 );
 create index day_summary_day on day_summary (day);
+-- Of a company's rows by reason, most tell of returns; savings ask for refusals alone.
+create index day_summary_refused on day_summary (party, day)
+    where level = 'company' and axis = 'reason' and refused > 0;
 
 -- What is not yet counted: a finished lead, or a rejection (sign 1; -1 takes it out again).
 create table summary_todo (
