@@ -51,10 +51,12 @@ from exchange.flow.ping_together import PingGroups, PingingTogether, Told
 from exchange.flow.ports import Answer, Clock, Parcel, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.post import Posting
 from exchange.flow.reject import Rejecting
+from exchange.flow.reports import Reports
 from exchange.flow.returns import Returning
 from exchange.flow.sale_terms import SaleTerms
 from exchange.flow.sell import Selling
 from exchange.flow.standings import Standings
+from exchange.flow.summarising import Summarising
 from exchange.flow.what_if import WhatIf
 from exchange.settings import QualitySettings, Secrets, Settings
 from exchange.stores.check import Checked, check
@@ -70,10 +72,12 @@ from exchange.stores.postgres_inbox import PostgresInbox
 from exchange.stores.postgres_notices import PostgresNotices
 from exchange.stores.postgres_receipts import PostgresReceipts
 from exchange.stores.postgres_registry import PostgresRegistry
+from exchange.stores.postgres_reports import PostgresReports
 from exchange.stores.postgres_returns import PostgresReturns
 from exchange.stores.postgres_reviews import PostgresReviews
 from exchange.stores.postgres_snapshots import PostgresSnapshots
 from exchange.stores.postgres_standings import PostgresFactors, PostgresStandings
+from exchange.stores.postgres_summaries import PostgresSummaries
 from exchange.stores.postgres_suppressions import PostgresSuppressions
 from exchange.stores.rebuild import Rebuilt, rebuild
 from exchange.stores.redis_client import quick_client, waiting_client
@@ -176,6 +180,7 @@ class Exchange:
         self.receipts = PostgresReceipts(
             self.postgres,
             lambda error: log.error("receipts refused", error=type(error).__name__),
+            self.today,
         )
         self._windows = DuplicateWindows(
             market_days=settings.ping.duplicate_window_days_market,
@@ -200,6 +205,8 @@ class Exchange:
         )
         self.snapshots = PostgresSnapshots(self.postgres)
         self.inbox = PostgresInbox(self.postgres, self.vault)
+        self.reports: Reports = PostgresReports(self.postgres)
+        self.summaries = PostgresSummaries(self.postgres, settings.market.market_timezone)
         self.announcer = Announcer(self.market, self.mirror, self._tell_unfit)
         self.contracts = PostgresContracts(self.postgres, self.announcer.tell)
         self.registry = PostgresRegistry(
@@ -229,8 +236,9 @@ class Exchange:
             rebuild=self._rebuild_mirror,
             tidy=self._tidy,
             adjust=self.dynamics.follow,
-            on_error=lambda name, error: log.warning("loop failed", loop=name, error=str(error)),
+            on_error=self._tell_loop,
         )
+        self.summarising = Summarising(self.summaries, self._tell_loop)
 
     def _build_returns(self) -> None:
         settings, policy = self.settings, self.settings.returns.policy
@@ -492,6 +500,8 @@ class Exchange:
         self.suppression_copies.start()
         self._stack.push_async_callback(self.suppression_copies.stop)
         await self._start_alerts()
+        self.summarising.start()
+        self._stack.push_async_callback(self.summarising.stop)
 
     async def drain(self, drain_s: float | None = None) -> None:
         """Take no more work; let open leads finish, within the settings' drain time or this."""
@@ -571,7 +581,8 @@ class Exchange:
         first = window_start(self.today(now), self.settings.market)
         checked = await check(self.postgres, self.snapshots, self.mirror, now=now, first_day=first)
         lists = await self.suppression_copies.check()
-        return msgspec.structs.replace(checked, findings=(*checked.findings, *lists))
+        days = await self.summaries.check(self.today(now))
+        return msgspec.structs.replace(checked, findings=(*checked.findings, *lists, *days))
 
     async def rebuild(self) -> Rebuilt:
         """Write the fast store anew from the books."""
@@ -597,6 +608,9 @@ class Exchange:
         with suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(RETIRE_S):
                 await self.books.retire(self.owner)
+
+    def _tell_loop(self, name: str, error: BaseException) -> None:
+        log.warning("loop failed", loop=name, error=str(error))
 
     def _tell_unfit(self, campaign_id: str, problem: str) -> None:
         log.warning("campaign does not fit its vertical", campaign_id=campaign_id, problem=problem)

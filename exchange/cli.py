@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final, cast
 
@@ -101,7 +101,18 @@ def build_parser() -> argparse.ArgumentParser:
         run_check,
         "Compare the stores to the cent, sum the ledger; 1 on a fault.",
     )
-    add("rebuild", run_rebuild, "Write the fast store anew from the database.")
+    rebuilding = add("rebuild", run_rebuild, "Write the fast store anew from the database.")
+    rebuilding.add_argument(
+        "--summaries", action="store_true", help="make the day summaries of reports anew instead"
+    )
+    for option, dest, text in (("--from", "first", "first"), ("--to", "last", "last")):
+        rebuilding.add_argument(
+            option,
+            dest=dest,
+            type=date.fromisoformat,
+            metavar="DAY",
+            help=f"summaries: the {text} day, as 2026-11-21",
+        )
     keys = add("keys", run_keys, "Issue, list or revoke API keys.")
     keys.add_argument("action", choices=("issue", "list", "revoke"))
     keys.add_argument("--role", choices=("seller", "company", "operator"), help="issue: for whom")
@@ -185,7 +196,13 @@ def run_check(options: argparse.Namespace) -> int:
 
 
 def run_rebuild(options: argparse.Namespace) -> int:
-    """Write the fast store anew."""
+    """Write the fast store, or the day summaries, anew."""
+    if options.summaries:
+        return _with_exchange(
+            options, lambda exchange: _rebuild_summaries(exchange, options.first, options.last)
+        )
+    if options.first or options.last:
+        return _misused("--from and --to go with --summaries")
 
     async def write(exchange: Exchange) -> int:
         rebuilt = await exchange.rebuild()
@@ -197,6 +214,21 @@ def run_rebuild(options: argparse.Namespace) -> int:
         return OK
 
     return _with_exchange(options, write)
+
+
+async def _rebuild_summaries(exchange: Exchange, first: date | None, last: date | None) -> int:
+    await exchange.summarising.catch_up()
+    days = await exchange.summaries.days()
+    if days is None:
+        out.print("there is nothing to make summaries of")
+        return OK
+    made = rows = 0
+    async for day, count in exchange.summaries.rebuild(first or days[0], last or days[1]):
+        made, rows = made + 1, rows + count
+        if day.day == 1:
+            out.print(f"made everything before {day}")
+    out.print(f"made the summaries of {made} days: {rows} rows")
+    return OK
 
 
 def run_keys(options: argparse.Namespace) -> int:

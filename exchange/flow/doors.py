@@ -14,6 +14,7 @@ from exchange.flow.contracts import Contracts
 from exchange.flow.ping_together import PingGroups, Told
 from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.registry import Inbox, Registry
+from exchange.flow.reports import Reports
 from exchange.flow.returning import ReturnDoors
 from exchange.flow.standings import Standings
 from exchange.flow.suppressions import SuppressionLists
@@ -62,6 +63,11 @@ class Doors(Protocol):
     @property
     def contracts(self) -> Contracts:
         """Contracts between sellers and companies."""
+        ...
+
+    @property
+    def reports(self) -> Reports:
+        """Reports over day summaries."""
         ...
 
     @property

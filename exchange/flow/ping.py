@@ -317,6 +317,7 @@ class Pinging:
             test=ping.test,
             quality_score=ping.quality_score,
             flaws=ping.flaws,
+            source=ping.source if offer is None else {},
         )
 
 

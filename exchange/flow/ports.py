@@ -105,6 +105,7 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """All that decided one ping. No contact data. ``timings_us`` are microseconds by stage.
 
     ``flaws`` are what was found wrong with the lead, and ``quality_score`` what they leave.
+    ``source`` is where there is no offer; an offer has its own.
     """
 
     ping_id: PingId
@@ -127,6 +128,7 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     test: bool = False
     quality_score: int = BEST_SCORE
     flaws: tuple[Flaw, ...] = ()
+    source: dict[str, str] = {}
 
 
 class Sealed(Struct, frozen=True):

@@ -40,11 +40,11 @@ _AWAY: Final = (
 )
 
 
-def read_queries() -> dict[str, str]:
-    """The statements of queries.sql, and of the rooms' own files beside it, by name."""
+def read_queries(ending: str = "queries.sql") -> dict[str, str]:
+    """The statements of the files whose names end so, by their own names."""
     found: dict[str, str] = {}
     for file in files("exchange.stores").iterdir():
-        if not file.name.endswith("queries.sql"):
+        if not file.name.endswith(ending):
             continue
         for part in file.read_text().split("-- name: ")[1:]:
             name, _, statement = part.partition("\n")

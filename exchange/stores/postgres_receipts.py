@@ -10,20 +10,18 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final, NamedTuple
 
-import msgspec
-from msgspec import Raw, Struct
+import asyncpg
 from msgspec.structs import replace
 
-from exchange.core.auction import Candidate
-from exchange.core.model import PingId, SellerId
-from exchange.core.reasons import Reason
+from exchange.core.model import PingId
 from exchange.flow.faults import Unavailable
 from exchange.flow.ports import Receipt
-from exchange.stores.offer_bodies import read_offer
+from exchange.stores.ping_tally import tally
 from exchange.stores.postgres import Postgres
+from exchange.stores.receipt_bodies import encode, read_receipt, write_receipt
 
 QUEUE_BOUND: Final = 20_000
 """Receipts waiting at most; a few seconds of pings, some tens of megabytes."""
@@ -31,37 +29,37 @@ QUEUE_BOUND: Final = 20_000
 BATCH: Final = 128
 """Few enough that encoding them keeps no ping waiting."""
 
+STAND_ALREADY: Final = "XR001"
+"""What put_receipts raises where it finds a receipt written: by a batch whose answer was lost."""
+
 PAUSE_S: Final = 0.01
 """Between batches: long enough to gather, short enough that a receipt is there when asked for."""
 
 
-class _Beside(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What a receipt with an offer says beside it: the rest stands in the offer already."""
-
-    max_buyers: int = 1
-    reason: Reason | None = None
-    reasons: dict[str, int] = {}
-    premium: bool = False
-    candidates: tuple[Candidate, ...] = ()
-    timings_us: dict[str, int] = {}
-    offer: Raw = Raw()
-
-
 class _Kept(NamedTuple):
-    """A receipt in the queue, written already: what it was made of can be forgotten."""
+    """A receipt in the queue, and as it is written."""
 
-    ping_id: PingId
-    seller_id: SellerId
-    decided_at: datetime
+    receipt: Receipt
     body: bytes
 
 
-class PostgresReceipts:
-    """Queues receipts and writes them from one task."""
+def utc_day(at: datetime) -> date:
+    """The day of an aware UTC time."""
+    return at.date()
 
-    def __init__(self, postgres: Postgres, on_error: Callable[[Exception], None]) -> None:
+
+class PostgresReceipts:
+    """Queues receipts and writes them from one task. ``today`` is the market's day of a time."""
+
+    def __init__(
+        self,
+        postgres: Postgres,
+        on_error: Callable[[Exception], None],
+        today: Callable[[datetime], date] = utc_day,
+    ) -> None:
         self._postgres = postgres
         self._on_error = on_error
+        self._today = today
         self._waiting: OrderedDict[PingId, _Kept] = OrderedDict()
         self._writing: dict[PingId, _Kept] = {}
         self._wake = asyncio.Event()
@@ -89,10 +87,7 @@ class PostgresReceipts:
 
     def keep(self, receipt: Receipt, body: bytes = b"") -> None:
         """Queue a receipt for writing; ``body`` is its offer as JSON."""
-        written = write_receipt(receipt, body)
-        self._waiting[receipt.ping_id] = _Kept(
-            receipt.ping_id, receipt.seller_id, receipt.decided_at, written
-        )
+        self._waiting[receipt.ping_id] = _Kept(receipt, write_receipt(receipt, body))
         if len(self._waiting) > QUEUE_BOUND:
             self._shed()
         self._wake.set()
@@ -104,17 +99,16 @@ class PostgresReceipts:
         """
         ping_id, kept = self._waiting.popitem(last=False)
         self.dropped_details += 1
-        receipt = read_receipt(kept.body)
-        if receipt.candidates and len(self._waiting) < 2 * QUEUE_BOUND:
-            stripped = replace(receipt, candidates=())
-            body = b"" if receipt.offer is None else _encode(receipt.offer)
-            self._waiting[ping_id] = kept._replace(body=write_receipt(stripped, body))
+        if kept.receipt.candidates and len(self._waiting) < 2 * QUEUE_BOUND:
+            stripped = replace(kept.receipt, candidates=())
+            offer = b"" if stripped.offer is None else encode(stripped.offer)
+            self._waiting[ping_id] = _Kept(stripped, write_receipt(stripped, offer))
 
     async def get(self, ping_id: PingId) -> Receipt | None:
         """A receipt, queued or written."""
         queued = self._waiting.get(ping_id) or self._writing.get(ping_id)
         if queued is not None:
-            return read_receipt(queued.body)
+            return queued.receipt
         body = await self._postgres.value("receipt", ping_id)
         return None if body is None else read_receipt(body)
 
@@ -143,15 +137,9 @@ class PostgresReceipts:
         return [self._waiting.popitem(last=False)[1] for _ in range(BATCH)]
 
     async def _write(self, batch: list[_Kept]) -> None:
-        self._writing = {kept.ping_id: kept for kept in batch}
+        self._writing = {kept.receipt.ping_id: kept for kept in batch}
         try:
-            await self._postgres.run(
-                "put_receipts",
-                [kept.ping_id for kept in batch],
-                [kept.seller_id for kept in batch],
-                [kept.decided_at for kept in batch],
-                [kept.body for kept in batch],
-            )
+            await self._put(batch)
         except Exception as error:
             self.failed_batches += 1
             if not isinstance(error, Unavailable):
@@ -160,61 +148,29 @@ class PostgresReceipts:
                 self._on_error(error)
                 return
             for kept in reversed(batch):
-                self._waiting[kept.ping_id] = kept
-                self._waiting.move_to_end(kept.ping_id, last=False)
+                self._waiting[kept.receipt.ping_id] = kept
+                self._waiting.move_to_end(kept.receipt.ping_id, last=False)
             self._wake.set()
             await asyncio.sleep(0.5)
         finally:
             self._writing = {}
 
-
-_encode: Final = msgspec.json.Encoder().encode
-_decode: Final = msgspec.json.Decoder(Receipt).decode
-_decode_beside: Final = msgspec.json.Decoder(_Beside).decode
-
-
-def write_receipt(receipt: Receipt, offer: bytes) -> bytes:
-    """A receipt as it is stored. With an offer, given as JSON, nothing is written twice."""
-    if not offer:
-        return _encode(receipt)
-    return _encode(
-        _Beside(
-            max_buyers=receipt.max_buyers,
-            reason=receipt.reason,
-            reasons=receipt.reasons,
-            premium=receipt.premium,
-            candidates=receipt.candidates,
-            timings_us=receipt.timings_us,
-            offer=Raw(offer),
-        )
-    )
-
-
-def read_receipt(body: bytes) -> Receipt:
-    """A stored receipt, whole; also one that was written with its offer's facts beside it."""
-    beside = _decode_beside(body)
-    if not bytes(beside.offer):
-        return _decode(body)
-    offer = read_offer(beside.offer)
-    return Receipt(
-        ping_id=offer.ping_id,
-        seller_id=offer.seller_id,
-        vertical=offer.vertical,
-        attributes=offer.attributes,
-        status="offer",
-        decided_at=offer.decided_at,
-        max_buyers=beside.max_buyers,
-        min_price_cents=offer.min_price_cents,
-        share=offer.share,
-        legs_cents=offer.legs_cents,
-        expires_at=offer.expires_at,
-        reason=beside.reason,
-        reasons=beside.reasons,
-        premium=beside.premium,
-        candidates=beside.candidates,
-        timings_us=beside.timings_us,
-        offer=offer,
-        test=offer.test,
-        quality_score=offer.quality_score,
-        flaws=offer.flaws,
-    )
+    async def _put(self, batch: list[_Kept]) -> None:
+        """Write receipts with what they add up to; those that stand already are not counted."""
+        receipts = [kept.receipt for kept in batch]
+        try:
+            await self._postgres.run(
+                "put_receipts",
+                [receipt.ping_id for receipt in receipts],
+                [receipt.seller_id for receipt in receipts],
+                [receipt.decided_at for receipt in receipts],
+                [kept.body for kept in batch],
+                *tally(receipts, self._today),
+            )
+        except asyncpg.PostgresError as error:
+            if error.sqlstate != STAND_ALREADY:
+                raise
+            rows = await self._postgres.rows("known_receipts", [r.ping_id for r in receipts])
+            known = {row["ping_id"] for row in rows}
+            if left := [kept for kept in batch if kept.receipt.ping_id not in known]:
+                await self._put(left)

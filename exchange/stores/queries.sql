@@ -62,9 +62,10 @@ select lead_id, leg, place, state, seller_cents, reason from delivery
 where lead_id = any($1) order by lead_id, place
 
 -- name: put_receipts
-insert into receipt (ping_id, seller_id, decided_at, body)
-select * from unnest($1::text[], $2::text[], $3::timestamptz[], $4::bytea[])
-on conflict (ping_id) do nothing
+select put_receipts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+
+-- name: known_receipts
+select ping_id from receipt where ping_id = any($1)
 
 -- name: receipt
 select body from receipt where ping_id = $1
@@ -654,3 +655,39 @@ select (select count(*) from lead) as leads,
        (select count(*) from sale) as sales,
        (select count(*) from rejection) as rejections,
        (select count(*) from company) as companies
+
+-- name: summarise
+select summarise($1, $2)
+
+-- name: fold_pings
+select fold_pings($1)
+
+-- name: summary_lock
+select pg_advisory_xact_lock(7260413)
+
+-- name: rebuild_day
+select rebuild_day($1, $2)
+
+-- name: summary_days
+select least((select min(received_at at time zone $1)::date from lead),
+             (select min(day) from day_summary)) as first,
+       greatest((select max(received_at at time zone $1)::date from lead),
+                (select max(day) from delivery), (select max(day) from day_summary)) as last
+
+-- name: check_summary
+with kept as (select * from day_summary where day = $1),
+due as (select * from summary_of_day($1, $2))
+select coalesce(kept.level, due.level) as level, coalesce(kept.axis, due.axis) as axis,
+       coalesce(kept.party, due.party) as party, coalesce(kept.vertical, due.vertical) as vertical,
+       coalesce(kept.value, due.value) as value, m.name, m.kept, m.due
+from kept full join due using (level, axis, party, vertical, value),
+lateral (values
+    ('posts', kept.posts, due.posts), ('sold', kept.sold, due.sold),
+    ('sales', kept.sales, due.sales), ('charged', kept.charged, due.charged),
+    ('pay', kept.pay, due.pay), ('manual', kept.manual, due.manual),
+    ('manual_cents', kept.manual_cents, due.manual_cents),
+    ('manual_pay', kept.manual_pay, due.manual_pay), ('crm', kept.crm, due.crm),
+    ('crm_cents', kept.crm_cents, due.crm_cents), ('refused', kept.refused, due.refused),
+    ('refused_cents', kept.refused_cents, due.refused_cents)) as m (name, kept, due)
+where coalesce(m.kept, 0) <> coalesce(m.due, 0)
+order by 1, 2, 3, 4, 5, 6 limit 20

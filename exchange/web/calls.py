@@ -152,7 +152,19 @@ class Reply(Struct, frozen=True):
     body: bytes
     status: int = 200
     content_type: str = "application/json"
-    stream: AsyncGenerator[bytes, None] | None = None
+
+
+class Streamed(Struct, frozen=True):
+    """An answer written as it is read; ``chunks``, behind the first, is closed by who writes it.
+
+    ``within_s`` is the longest that may take.
+    """
+
+    first: bytes
+    chunks: AsyncGenerator[bytes, None]
+    content_type: str
+    headers: Mapping[str, str] = {}
+    within_s: float = 60.0
 
 
 class Call:

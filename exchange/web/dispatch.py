@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from time import perf_counter
@@ -19,7 +19,7 @@ from uuid_utils import uuid7
 from exchange.flow.faults import Fault, NotFound, Unavailable
 from exchange.web.auth import authenticate, authorise
 from exchange.web.bodies import is_csv, is_form
-from exchange.web.calls import Call, Log, Reply, Site
+from exchange.web.calls import Call, Log, Reply, Site, Streamed
 from exchange.web.metrics import Metrics
 from exchange.web.problems import (
     PROBLEM_TYPE,
@@ -46,7 +46,7 @@ _UNKNOWN: Final = "unknown"
 class Said(Struct, frozen=True, gc=False):
     """An answer before it is bytes. ``closes``: nothing more can be read on its connection.
 
-    A ``stream`` comes behind the body, part by part.
+    A ``stream`` comes behind the body, part by part, and is to be closed.
     """
 
     status: int
@@ -54,7 +54,7 @@ class Said(Struct, frozen=True, gc=False):
     content_type: str | None = JSON_TYPE
     headers: Mapping[str, str] = _NONE
     closes: bool = False
-    stream: AsyncGenerator[bytes, None] | None = None
+    stream: Streamed | None = None
 
 
 class Incoming(Protocol):
@@ -253,7 +253,9 @@ def _choose(methods: Mapping[str, Route], method: str) -> Route:
 
 def _respond(answer: object, status: int) -> Said:
     if isinstance(answer, Reply):
-        return Said(answer.status, answer.body, answer.content_type, stream=answer.stream)
+        return Said(answer.status, answer.body, answer.content_type)
+    if isinstance(answer, Streamed):
+        return Said(status, answer.first, answer.content_type, answer.headers, stream=answer)
     if answer is None:
         return Said(204, content_type=None)
     return Said(status, JSON.encode(answer))

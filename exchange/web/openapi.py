@@ -24,6 +24,7 @@ _TAGS: Final = {
     "campaigns": "What companies want and at what price.",
     "suppressions": "Contacts companies do not want.",
     "standing": "Rates, verdicts and CRM resets.",
+    "reports": "What days, weeks and months came to, as JSON or CSV.",
     "accounts": "Sellers, companies and deposits.",
     "alerts": "What is to be looked at, and who is told of it.",
     "exchange": "The exchange itself.",

@@ -11,7 +11,7 @@ from exchange.flow.faults import Invalid
 from exchange.flow.returning import LineResult, Return, Statement
 from exchange.web.bodies import is_csv
 from exchange.web.bulk_lines import content_type_of, form_of, read_csv, read_json, write
-from exchange.web.calls import Call, Reply
+from exchange.web.calls import Call, Streamed
 from exchange.web.market_codec import category_of
 from exchange.web.queries import Asked
 from exchange.web.returns_codec import show_return
@@ -25,6 +25,9 @@ from exchange.web.wire_returns import (
     ReviewBody,
 )
 
+BULK_S: Final = 600.0
+"""Longest a file of returns may take: the most lines there may be take a few minutes."""
+
 BULK_ASKED: Final = (
     Asked(
         name="dry_run",
@@ -34,7 +37,7 @@ BULK_ASKED: Final = (
 )
 
 
-async def bulk_reject(call: Call) -> Reply:
+async def bulk_reject(call: Call) -> Streamed:
     """Return many leads, each line on its own."""
     limits, dry_run = call.site.limits, call.option("dry_run")
     if is_csv(call.headers):
@@ -44,9 +47,8 @@ async def bulk_reject(call: Call) -> Reply:
     results = call.site.doors.returning.bulk(call.company_id, lines, dry_run=dry_run)
     form = form_of(call.headers.get("Accept", ""))
     counted = results if dry_run else _counted(call, results)
-    return Reply(
-        b"", content_type=content_type_of(form), stream=write(counted, form, dry_run=dry_run)
-    )
+    chunks = write(counted, form, dry_run=dry_run)
+    return Streamed(b"", chunks, content_type_of(form), within_s=BULK_S)
 
 
 async def _counted(

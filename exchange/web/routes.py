@@ -20,6 +20,7 @@ from exchange.web import (
     leads,
     operations,
     probes,
+    reports,
     returns,
     standings,
     suppressions,
@@ -91,6 +92,7 @@ from exchange.web.wire_leads import (
 )
 from exchange.web.wire_probes import PresetList, ProbeAnswer, ProbeBody
 from exchange.web.wire_quality import LeadQualityAnswer
+from exchange.web.wire_reports import REPORT_QUERY, ReportAnswer, ReportList
 from exchange.web.wire_returns import (
     BulkAnswer,
     BulkBody,
@@ -323,6 +325,10 @@ ROUTES: Final[tuple[Route, ...]] = (
          answer=AlertSettingsAnswer, faults=(404,)),
     _row("POST", "/v1/companies/{company_id}/alerts/trial", COMPANY | OPERATOR,
          alerts.try_company_settings, "alerts", answer=TrialNotices, faults=(404,)),
+    _row("GET", "/v1/reports", SELLER | COMPANY | OPERATOR, reports.list_reports, "reports",
+         answer=ReportList),
+    _row("GET", "/v1/reports/{report}", SELLER | COMPANY | OPERATOR, reports.get_report, "reports",
+         answer=ReportAnswer, asked=REPORT_QUERY, csv=True, faults=(404, 422)),
     _row("GET", "/v1/verticals", SELLER | COMPANY | OPERATOR, operations.list_verticals,
          "exchange", answer=VerticalList),
     _row("GET", "/", ANYONE, operations.index, "exchange", answer=Index),

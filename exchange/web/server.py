@@ -7,7 +7,7 @@ read and written by aiohttp's low-level server.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -22,6 +22,7 @@ from exchange.web.lane import Lanes
 from exchange.web.metrics import Metrics
 from exchange.web.openapi import build_document
 from exchange.web.routes import ROUTES
+from exchange.web.streams import write_stream
 
 _BACKLOG: Final = 1_024
 _LINGER_S: Final = 1.0
@@ -95,39 +96,18 @@ class WebServer:
     async def _handle(self, request: BaseRequest) -> StreamResponse:
         said = await self._dispatcher.answer(_Request(request))
         if said.stream is not None:
-            return await self._write_stream(request, said, said.stream)
+            with self._dispatcher.streaming():
+                return await write_stream(
+                    request,
+                    said,
+                    said.stream,
+                    closes=self._site.draining,
+                    failed=lambda error: self._dispatcher.fail(error, "stream"),
+                    broken=self._note_broken,
+                )
         response = _write(said)
         if self._site.draining:
             response.force_close()
-        return response
-
-    async def _write_stream(
-        self, request: BaseRequest, said: Said, stream: AsyncGenerator[bytes, None]
-    ) -> StreamResponse:
-        """Write an answer part by part; one that fails half way ends with its connection."""
-        response = StreamResponse(status=said.status)
-        response.content_type, _, charset = (said.content_type or "").partition("; charset=")
-        response.charset = charset or None
-        with self._dispatcher.streaming():
-            try:
-                await response.prepare(request)
-                async for part in stream:
-                    async with asyncio.timeout(_READER_S):
-                        await response.write(part)
-                async with asyncio.timeout(_READER_S):
-                    await response.write_eof()
-            except (ConnectionError, TimeoutError) as error:
-                self._note_broken(type(error).__name__)
-                response.force_close()
-                if request.transport is not None:
-                    request.transport.abort()
-            except Exception as error:
-                self._dispatcher.fail(error, "stream")
-                response.force_close()
-                if request.transport is not None:
-                    request.transport.abort()
-            finally:
-                await stream.aclose()
         return response
 
     def _note_broken(self, kind: str) -> None:

@@ -283,3 +283,34 @@ async def test_a_company_reads_why_it_stands_so_what_it_was_and_what_it_might_ha
     assert held["changes"][-1]["after"]["charged"] == Decimal("48.50")
     assert held["bought"] == {"leads": 2, "spend": Decimal("100.00")}
     assert (await wire.get("/v1/dynamic"))["mode"] == "off"
+
+
+async def test_reports_follow_sales_and_returns_and_are_made_anew_by_the_command(
+    wire: Wire, running: Running
+) -> None:
+    seller, company = await wire.seller(), await wire.company()
+    await wire.campaign(company, "40.00", filter=only("WA"))
+    sold = [await wire.sell(seller, person(900 + n), **in_state("WA")) for n in range(3)]
+    (await wire.reject(company, sold[0]["lead_id"])).ok()
+    path = "/v1/reports/sell-through?period=day"
+
+    async def has_followed() -> bool:
+        rows = (await wire.get(path, seller.key))["rows"]
+        returned = sum(row["returned"] for row in rows)
+        return bool(returned == len(rows) == 1 and rows[0]["pings"] == 3)
+
+    await until(has_followed, 10.0, "the reports to follow")
+    [row] = (await wire.get(path, seller.key))["rows"]
+    assert (row["posts"], row["legs"], row["revenue"]) == (3, 3, Decimal("102.00"))
+    assert (row["taken_back"], row["average_price"]) == (Decimal("34.00"), Decimal("34.00"))
+    answer = await wire.call("GET", f"{path}&format=csv", seller.key)
+    lines = answer.body.decode().splitlines()
+    assert lines[1].split(",")[2:5] == ["3", "0", "0"] and len(lines) == 2
+    other = await wire.company("Other Roofs")
+    assert (await wire.get("/v1/reports/monthly-impact", other.key))["rows"] == []
+    made = await running.command("rebuild", "--summaries")
+    assert made.code == 0 and "summaries of" in made.out, made.out + made.err
+    [again] = (await wire.get(path, seller.key))["rows"]
+    assert again == row
+    misused = await running.command("rebuild", "--from", "2026-11-01")
+    assert misused.code == 2

@@ -251,7 +251,8 @@ class Desk:
         return found
 
     async def assert_clean(self) -> None:
-        """The stores agree to the cent, and the ledger is zero."""
+        """The stores agree to the cent, the ledger is zero, and reports tell what is in it."""
+        await self.exchange.summarising.catch_up()
         checked = await self.exchange.check()
         assert checked.findings == ()
         assert checked.ledger_cents == 0

@@ -16,7 +16,8 @@ from exchange.core.reasons import Reason
 from exchange.flow.ports import Receipt
 from exchange.stores import postgres_receipts
 from exchange.stores.postgres import Postgres
-from exchange.stores.postgres_receipts import PostgresReceipts, read_receipt, write_receipt
+from exchange.stores.postgres_receipts import PostgresReceipts
+from exchange.stores.receipt_bodies import read_receipt, write_receipt
 from tests.flow.market import until
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

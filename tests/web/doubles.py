@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Generic, Literal, TypeVar
 
@@ -28,6 +28,8 @@ from exchange.core.model import (
 )
 from exchange.core.quality.flaws import Flaw, score_of
 from exchange.core.reasons import Reason
+from exchange.core.report_rows import Row
+from exchange.core.reports import ReportAsk
 from exchange.core.standing import Bucket, Standing, Window, weigh
 from exchange.core.verticals import AttributeSpec, VerticalSpec, compile_vertical
 from exchange.flow.alert_ports import AlertDesk, AlertRecord, AlertState
@@ -56,6 +58,7 @@ from exchange.flow.registry import (
     Registry,
     Reset,
 )
+from exchange.flow.reports import Reports
 from exchange.flow.returning import ReturnDoors
 from exchange.flow.suppressions import Keys, ListNumber, Suppressed, SuppressionLists
 from tests.web.contracts_double import MemoryContracts
@@ -455,6 +458,38 @@ class MemoryConnections:
         (self.out.add if out else self.out.discard)(campaign_id)
 
 
+class MemoryReports:
+    """A report of as many batches of two rows as are wanted; remembers what was asked.
+
+    ``fault`` is raised before the first batch, ``late_fault`` behind the last.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[ReportAsk] = []
+        self.batches = 1
+        self.fault: Exception | None = None
+        self.late_fault: Exception | None = None
+        self.closed = 0
+
+    async def rows(self, ask: ReportAsk) -> AsyncGenerator[list[Row], None]:
+        self.asked.append(ask)
+        try:
+            if self.fault is not None:
+                raise self.fault
+            for number in range(self.batches):
+                cells: Row = {column.name: None for column in ask.spec.columns}
+                cells["period"] = TODAY
+                for column in ask.spec.columns:
+                    if column.kind in ("count", "money", "percent"):
+                        cells[column.name] = 100 * number + 5
+                texts = [column.name for column in ask.spec.columns if column.kind == "text"]
+                yield [cells, cells | dict(zip(texts, ("=1+1", 'a "b", c'), strict=False))]
+            if self.late_fault is not None:
+                raise self.late_fault
+        finally:
+            self.closed += 1
+
+
 class MemoryDoors:
     """Answers every ping with an offer of 38.89 and every post with a sale, and remembers both.
 
@@ -475,6 +510,8 @@ class MemoryDoors:
         self.suppressions: SuppressionLists = self.listed
         self.kept_contracts = MemoryContracts()
         self.contracts: Contracts = self.kept_contracts
+        self.read_reports = MemoryReports()
+        self.reports: Reports = self.read_reports
         self.pings: list[Ping] = []
         self.posts: list[PostRequest] = []
         self.receipts: dict[str, Receipt] = {}

@@ -113,6 +113,7 @@ async def _prepare(wire: Wire) -> dict[str, str]:
         "rejection_id": "rejection-1",
         "dispute_id": "dispute-1",
         "alert_id": "alert-2",
+        "report": "weekly-summary",
     }
 
 

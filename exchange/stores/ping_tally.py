@@ -1,0 +1,204 @@
+"""What the pings of a batch of receipts add to the day summaries, as they are written.
+
+A seller's pings are counted whole. A company's are those a receipt names it in, each once: as won,
+or by the reason that came nearest to a bid. A receipt over more than 50 campaigns names few of
+them (see `flow.ping`); what it only counts is told by campaigns, at the seller. Test pings count
+nowhere. Source: rules §12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from exchange.core.reasons import Reason
+from exchange.flow.ports import Receipt
+
+MAX_VALUE: Final = 64
+"""Characters kept of a source or area; the same bound is in the SQL that counts leads."""
+
+Line = tuple[str, str, str, date, str, str, int, int, int, int, int, int, int]
+"""Level, axis, party, day, vertical, value; pings, offers, refused, cents, bids, won, campaigns."""
+
+Columns = list[list[Any]]
+"""The columns of ping_tally, in this order."""
+
+_NUMBERS: Final = {reason.code: str(int(reason)) for reason in Reason if reason < 500}
+
+_NEAREST: Final = (
+    *(Reason.INACTIVE, Reason.FILTER, Reason.SCHEDULE, Reason.CAP, Reason.BUDGET, Reason.BALANCE),
+    *(Reason.LEAD_AGE, None, Reason.SUPPRESSED, Reason.SOLD_BEFORE, Reason.SHARE_MODE),
+    *(Reason.CONTRACT, Reason.CRM_GATE),
+    *(reason for reason in Reason if 230 <= reason < 250),
+    *(Reason.SAME_COMPANY, Reason.BELOW_FLOOR, Reason.BELOW_MIN_PRICE, Reason.SHARE_COUNT),
+    *(Reason.FIRST_LOOK, Reason.OUTBID),
+)
+"""Reasons in the order in which a campaign meets them (rules §3, §7); None for those not listed."""
+
+_STEP: Final = 1_000
+"""Above every reason's number."""
+
+_PLACES: Final = {reason: place for place, reason in enumerate(_NEAREST)}
+
+
+def _nearness(reason: Reason) -> int:
+    """How near to a bid a reason is: the higher the nearer, and its number in the last digits."""
+    place = _PLACES.get(reason)
+    if place is None:
+        place = _PLACES[None] if reason < 300 else _PLACES[Reason.BELOW_MIN_PRICE]
+    return (place + 1) * _STEP + reason
+
+
+_NEAR: Final = {reason: _nearness(reason) for reason in Reason}
+_OUTBID: Final = _NEAR[Reason.OUTBID]
+_FIRST_LOOK: Final = _NEAR[Reason.FIRST_LOOK]
+_WON: Final = max(_NEAR.values()) + 1
+
+
+class _Place(Struct):
+    state: str = ""
+
+
+_place_of: Final = msgspec.json.Decoder(_Place).decode
+
+
+class _Group:
+    """What the pings of one seller, vertical and day come to so far.
+
+    By area and source: pings, offers, refused, cents. By reason's code: pings, offers, refused,
+    campaigns. By company and nearness: pings.
+    """
+
+    __slots__ = ("areas", "companies", "reasons", "sources")
+
+    def __init__(self) -> None:
+        self.areas: dict[str, list[int]] = {}
+        self.sources: dict[str, list[int]] = {}
+        self.reasons: dict[str, list[int]] = {}
+        self.companies: dict[tuple[str, int], int] = {}
+
+
+def tally(batch: Sequence[Receipt], today: Callable[[datetime], date]) -> Columns:
+    """Add a batch of receipts up, as the columns of ping_tally."""
+    groups: dict[tuple[str, str, date], _Group] = {}
+    for receipt in batch:
+        if is_test(receipt):
+            continue
+        key = (receipt.seller_id, receipt.vertical, today(receipt.decided_at))
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = _Group()
+        _count_seller(receipt, group)
+        _count_companies(receipt, group.companies)
+    rows: list[Line] = []
+    companies: dict[tuple[str, date, str, int], int] = {}
+    for (seller_id, vertical, day), group in groups.items():
+        rows.extend(_seller_rows(seller_id, day, vertical, group))
+        for (company_id, near), count in group.companies.items():
+            whose = (company_id, day, vertical, near)
+            companies[whose] = companies.get(whose, 0) + count
+    rows.extend(_company_rows(companies))
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(13)]
+
+
+def is_test(receipt: Receipt) -> bool:
+    """Whether a ping was for trying out only."""
+    return receipt.test or (receipt.offer is not None and receipt.offer.test)
+
+
+def area_of(attributes: Raw) -> str:
+    """The state a lead is from; empty where its attributes have none that can be read."""
+    try:
+        return _place_of(attributes).state[:MAX_VALUE]
+    except msgspec.MsgspecError:
+        return ""
+
+
+def source_of(receipt: Receipt) -> str:
+    """The seller's own name for where a lead came from; empty where there is none."""
+    source = receipt.source if receipt.offer is None else receipt.offer.source
+    return source.get("sub_id", "")[:MAX_VALUE] if source else ""
+
+
+def _count_seller(receipt: Receipt, group: _Group) -> None:
+    status = receipt.status
+    offers = 1 if status == "offer" else 0
+    refused = 1 if status == "refused" else 0
+    cents = sum(receipt.legs_cents)
+    _add(group.areas, area_of(receipt.attributes), offers, refused, cents)
+    _add(group.sources, source_of(receipt), offers, refused, cents)
+    for code, campaigns in receipt.reasons.items():
+        _add(group.reasons, code, offers, refused, campaigns)
+
+
+def _add(counts: dict[str, list[int]], value: str, offers: int, refused: int, more: int) -> None:
+    found = counts.get(value)
+    if found is None:
+        counts[value] = [1, offers, refused, more]
+        return
+    found[0] += 1
+    found[1] += offers
+    found[2] += refused
+    found[3] += more
+
+
+def _count_companies(receipt: Receipt, companies: dict[tuple[str, int], int]) -> None:
+    nearest: dict[str, int] = {}
+    ranked = False
+    for candidate in receipt.candidates:
+        near = _WON if candidate.reason is None else _NEAR[candidate.reason]
+        if candidate.rank is not None:
+            ranked = True
+        if near > nearest.get(candidate.company_id, 0):
+            nearest[candidate.company_id] = near
+    offer = receipt.offer
+    if offer is not None and offer.ranks and not ranked:
+        winners, first_look = len(offer.legs_cents), offer.ranks[0].first_look
+        for place, bid in enumerate(offer.ranks):
+            early = first_look and not bid.first_look
+            near = _WON if place < winners else _FIRST_LOOK if early else _OUTBID
+            if near > nearest.get(bid.company_id, 0):
+                nearest[bid.company_id] = near
+    for key in nearest.items():
+        companies[key] = companies.get(key, 0) + 1
+
+
+def _seller_rows(seller_id: str, day: date, vertical: str, group: _Group) -> Iterator[Line]:
+    totals = [sum(counts) for counts in zip(*group.areas.values(), strict=True)]
+    for axis, by_value in (("", {"": totals}), ("area", group.areas), ("source", group.sources)):
+        for value, (pings, offers, refused, cents) in by_value.items():
+            yield ("seller", axis, seller_id, day, vertical, value, pings, offers, refused, cents,
+                   0, 0, 0)  # fmt: skip
+    for code, (pings, offers, refused, campaigns) in group.reasons.items():
+        if (number := _NUMBERS.get(code)) is not None:
+            yield ("seller", "reason", seller_id, day, vertical, number, pings, offers, refused, 0,
+                   0, 0, campaigns)  # fmt: skip
+
+
+def _company_rows(companies: dict[tuple[str, date, str, int], int]) -> list[Line]:
+    """A row by reason, and one of all a company's pings."""
+    rows: list[Line] = []
+    totals: dict[tuple[str, date, str], list[int]] = {}
+    for (company_id, day, vertical, near), count in companies.items():
+        total = totals.setdefault((company_id, day, vertical), [0, 0, 0])
+        total[0] += count
+        if near == _WON:
+            total[1] += count
+            total[2] += count
+            continue
+        number = near % _STEP
+        bids = count if number >= 300 else 0
+        total[1] += bids
+        value = str(number)
+        rows.append(
+            ("company", "reason", company_id, day, vertical, value, count, 0, 0, 0, bids, 0, 0)
+        )
+    rows.extend(
+        ("company", "", company_id, day, vertical, "", total[0], 0, 0, 0, total[1], total[2], 0)
+        for (company_id, day, vertical), total in totals.items()
+    )
+    return rows
