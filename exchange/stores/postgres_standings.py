@@ -20,6 +20,7 @@ from exchange.core.recovery_path import Cause
 from exchange.flow.ports import Receipt
 from exchange.flow.standing_books import Bought, CampaignPast, KeptFactors
 from exchange.stores.postgres import QUERIES, Postgres, Record
+from exchange.stores.receipt_bodies import read_receipt
 
 _SUMMING: Final = 7_260_413
 """The advisory lock that keeps workers from summing up the market all at once."""
@@ -36,7 +37,6 @@ class PostgresStandings:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self._decode_campaign = msgspec.json.Decoder(Campaign).decode
-        self._decode_receipt = msgspec.json.Decoder(Receipt).decode
 
     async def past(self, company_id: CompanyId, first: date, last: date) -> Past | None:
         """A company's buckets from ``first`` to ``last``, what came before, and its resets."""
@@ -113,7 +113,7 @@ class PostgresStandings:
     ) -> Sequence[Receipt]:
         """Receipts decided from ``first`` on and before ``end``, in the order of time and id."""
         rows = await self._postgres.rows("receipts_between", first, end, after, limit)
-        return [self._decode_receipt(row["body"]) for row in rows]
+        return [read_receipt(row["body"]) for row in rows]
 
 
 class PostgresFactors:

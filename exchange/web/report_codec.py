@@ -80,7 +80,6 @@ def _check_names(query: Mapping[str, str], spec: ReportSpec, reader: Reader) -> 
             raise Invalid(
                 f"{name[:100]} {what}; it takes {', '.join(taken)}.",
                 field=name[:100],
-                code="unknown_parameter",
             )
 
 

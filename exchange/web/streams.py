@@ -31,7 +31,8 @@ async def write_stream(
 ) -> StreamResponse:
     """Write an answer, and close what it is read from.
 
-    ``failed`` is told what went wrong here, ``broken`` of a reader that left or was too slow.
+    ``failed`` is told what went wrong here, ``broken`` of a reader that was too slow; one that
+    left is its own affair.
     """
     response = StreamResponse(status=said.status, headers=dict(said.headers))
     if said.content_type is not None:
@@ -49,9 +50,9 @@ async def write_stream(
                             await response.write(chunk)
                 await response.write_eof()
         except Exception as error:
-            if isinstance(error, (ConnectionError, TimeoutError)):
+            if isinstance(error, TimeoutError):
                 broken(type(error).__name__)
-            else:
+            elif not isinstance(error, ConnectionError):
                 failed(error)
             response.force_close()
             if request.transport is not None:

@@ -369,12 +369,12 @@ async def open_desk(
 ) -> AsyncIterator[Desk]:
     """A started worker on a database."""
     clock = clock or StillClock()
-    settings = settings_for_tests(policy)
+    settings = settings or settings_for_tests(policy)
     exchange = Exchange(
         replace(
             settings,
             quality=quality or settings.quality,
-            dynamic=dynamic or DynamicPolicy(),
+            dynamic=dynamic or settings.dynamic,
         ),
         secrets,
         read_verticals(CONFIG / "verticals"),

@@ -13,7 +13,7 @@ from exchange.core.model import Cap
 from exchange.core.reasons import Reason
 from exchange.embedded import StoreUrls
 from exchange.flow.faults import Conflict
-from tests.flow.market import Desk, http
+from tests.flow.market import Desk, http, key_of
 
 COUNTED = (
     "select * from company order by id",
@@ -44,12 +44,12 @@ async def test_a_test_lead_that_is_sold_touches_no_money_no_cap_and_no_contact(
     url = crm.set_behaviour("roofs", Behaviour())
     caps = (Cap(period="day", leads=5), Cap(period="month", spend_cents=500_00))
     await desk.campaign(company, 100_00, caps=caps, delivery=(http(url),))
-    await desk.sell(seller, contact_keys=("someone",))
+    await desk.sell(seller, contact_keys=(key_of("someone"),))
     before, held = await books(desk), await fast_store(stores)
     standing = await desk.standing(company)
 
-    receipt = await desk.ping(seller, test=True, contact_keys=("phone-1",))
-    request = desk.post_request(receipt, contact_keys=("phone-1",))
+    receipt = await desk.ping(seller, test=True, contact_keys=(key_of("phone-1"),))
+    request = desk.post_request(receipt, contact_keys=(key_of("phone-1"),))
     result = await desk.exchange.post(request)
 
     assert (receipt.test, result.status, result.test) == (True, "sold", True)
@@ -91,7 +91,7 @@ async def test_test_leads_use_up_no_room_and_real_ones_none_of_theirs(desk: Desk
 async def test_a_contact_sold_in_a_test_is_new_to_the_next_real_lead(desk: Desk) -> None:
     seller, company = await desk.seller(), await desk.company()
     await desk.campaign(company, 100_00)
-    keys = ("phone-1",)
+    keys = (key_of("phone-1"),)
     receipt = await desk.ping(seller, test=True, contact_keys=keys)
     await desk.exchange.post(desk.post_request(receipt, contact_keys=keys))
     real = await desk.ping(seller, contact_keys=keys)

@@ -82,11 +82,11 @@ async def written(postgres: Postgres) -> list[str]:
 
 async def test_a_receipt_can_be_read_at_once_and_after_it_was_written(postgres: Postgres) -> None:
     receipts = PostgresReceipts(postgres, refuse)
-    receipts.keep(receipt(1))
-    queued = await receipts.get(PingId("ping-1"))
+    receipts.keep(in_line(), msgspec.json.encode(in_line().offer))
+    queued = await receipts.get(PingId("ping-0"))
     receipts.start()
     await receipts.flush()
-    stored = await receipts.get(PingId("ping-1"))
+    stored = await receipts.get(PingId("ping-0"))
     await receipts.stop()
     assert msgspec.json.encode(queued) == msgspec.json.encode(stored)
     assert stored is not None and stored.offer is not None and stored.offer.legs_cents == (85_00,)

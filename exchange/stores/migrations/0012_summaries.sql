@@ -64,11 +64,12 @@ create trigger rejection_booked after insert on rejection for each row
 -- A rejection that was declined or reversed is taken out again.
 create function note_rejection_over() returns trigger language plpgsql as $$
 begin
-    insert into summary_todo (rejection_id, sign) values (new.id, -1);
+    insert into summary_todo (rejection_id, sign)
+    values (new.id, case when new.status in ('declined', 'reversed') then -1 else 1 end);
     return null;
 end $$;
 create trigger rejection_over after update of status on rejection for each row
-    when (new.status in ('declined', 'reversed') and old.status not in ('declined', 'reversed'))
+    when ((new.status in ('declined', 'reversed')) <> (old.status in ('declined', 'reversed')))
     execute function note_rejection_over();
 
 -- What stood before there were summaries.
