@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw, Struct
 
+from exchange.core.model import Offer
 from exchange.core.reasons import Reason
 from exchange.flow.ports import Receipt
 
@@ -147,6 +148,12 @@ def _add(counts: dict[str, list[int]], value: str, offers: int, refused: int, mo
 
 
 def _count_companies(receipt: Receipt, companies: dict[tuple[str, int], int]) -> None:
+    offer = receipt.offer
+    if offer is not None and not receipt.candidates:
+        # Those in line are a company each.
+        for key in _in_line(offer):
+            companies[key] = companies.get(key, 0) + 1
+        return
     nearest: dict[str, int] = {}
     ranked = False
     for candidate in receipt.candidates:
@@ -155,16 +162,21 @@ def _count_companies(receipt: Receipt, companies: dict[tuple[str, int], int]) ->
             ranked = True
         if near > nearest.get(candidate.company_id, 0):
             nearest[candidate.company_id] = near
-    offer = receipt.offer
-    if offer is not None and offer.ranks and not ranked:
-        winners, first_look = len(offer.legs_cents), offer.ranks[0].first_look
-        for place, bid in enumerate(offer.ranks):
-            early = first_look and not bid.first_look
-            near = _WON if place < winners else _FIRST_LOOK if early else _OUTBID
-            if near > nearest.get(bid.company_id, 0):
-                nearest[bid.company_id] = near
+    if offer is not None and not ranked:
+        for company_id, near in _in_line(offer):
+            if near > nearest.get(company_id, 0):
+                nearest[company_id] = near
     for key in nearest.items():
         companies[key] = companies.get(key, 0) + 1
+
+
+def _in_line(offer: Offer) -> Iterator[tuple[str, int]]:
+    """The companies in line for an offer, each with its nearness."""
+    winners = len(offer.legs_cents)
+    first_look = bool(offer.ranks) and offer.ranks[0].first_look
+    for place, bid in enumerate(offer.ranks):
+        early = first_look and not bid.first_look
+        yield bid.company_id, _WON if place < winners else _FIRST_LOOK if early else _OUTBID
 
 
 def _seller_rows(seller_id: str, day: date, vertical: str, group: _Group) -> Iterator[Line]:

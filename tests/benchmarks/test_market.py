@@ -45,7 +45,11 @@ async def test_a_seeded_market_has_clean_books(stores: StoreUrls) -> None:
     url = await make_market(stores.postgres, "bench_test", 40, returner=True)
     connection = await asyncpg.connect(url)
     try:
-        checks = [name for name in QUERIES if name.startswith("check_") and name not in _TALLIES]
+        checks = [
+            name
+            for name, query in QUERIES.items()
+            if name.startswith("check_") and name not in _TALLIES and "$1" not in query
+        ]
         found = {name: await connection.fetch(QUERIES[name]) for name in checks}
         assert {name: rows for name, rows in found.items() if rows} == {}
         assert await connection.fetchval("select count(*) from campaign") == 41

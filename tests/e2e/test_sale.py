@@ -290,7 +290,7 @@ async def test_reports_follow_sales_and_returns_and_are_made_anew_by_the_command
 ) -> None:
     seller, company = await wire.seller(), await wire.company()
     await wire.campaign(company, "40.00", filter=only("WA"))
-    sold = [await wire.sell(seller, person(900 + n), **in_state("WA")) for n in range(3)]
+    sold = [await wire.sell(seller, person(6_000 + n), **in_state("WA")) for n in range(3)]
     (await wire.reject(company, sold[0]["lead_id"])).ok()
     path = "/v1/reports/sell-through?period=day"
 
