@@ -248,7 +248,6 @@ class _Market:
             vertical="solar",
             attributes=Raw(b"{}"),
             contact_hashes={},
-            contact_keys=(),
             source={},
             share=1,
             legs_cents=(),

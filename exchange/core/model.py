@@ -227,7 +227,6 @@ class Offer(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     vertical: str
     attributes: Raw
     contact_hashes: dict[str, str]
-    contact_keys: tuple[str, ...]
     source: dict[str, str]
     share: int
     legs_cents: tuple[int, ...]

@@ -264,7 +264,6 @@ class Pinging:
             vertical=ping.vertical,
             attributes=attributes,
             contact_hashes=ping.contact_hashes,
-            contact_keys=ping.contact_keys,
             source=ping.source,
             share=award.share,
             legs_cents=tuple(

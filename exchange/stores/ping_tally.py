@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
@@ -24,9 +24,6 @@ MAX_VALUE: Final = 64
 
 Line = tuple[str, str, str, date, str, str, int, int, int, int, int, int, int]
 """Level, axis, party, day, vertical, value; pings, offers, refused, cents, bids, won, campaigns."""
-
-Columns = list[list[Any]]
-"""The columns of ping_tally, in this order."""
 
 _NUMBERS: Final = {reason.code: str(int(reason)) for reason in Reason if reason < 500}
 
@@ -83,8 +80,8 @@ class _Group:
         self.companies: dict[tuple[str, int], int] = {}
 
 
-def tally(batch: Sequence[Receipt], today: Callable[[datetime], date]) -> Columns:
-    """Add a batch of receipts up, as the columns of ping_tally."""
+def tally(batch: Sequence[Receipt], today: Callable[[datetime], date]) -> list[Line]:
+    """Add a batch of receipts up, as the lines of ping_tally."""
     groups: dict[tuple[str, str, date], _Group] = {}
     for receipt in batch:
         if is_test(receipt):
@@ -103,7 +100,7 @@ def tally(batch: Sequence[Receipt], today: Callable[[datetime], date]) -> Column
             whose = (company_id, day, vertical, near)
             companies[whose] = companies.get(whose, 0) + count
     rows.extend(_company_rows(companies))
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(13)]
+    return rows
 
 
 def is_test(receipt: Receipt) -> bool:

@@ -165,7 +165,7 @@ class PostgresReceipts:
                 [receipt.seller_id for receipt in receipts],
                 [receipt.decided_at for receipt in receipts],
                 [kept.body for kept in batch],
-                *tally(receipts, self._today),
+                encode(tally(receipts, self._today)).decode(),
             )
         except asyncpg.PostgresError as error:
             if error.sqlstate != STAND_ALREADY:

@@ -34,7 +34,6 @@ def offer(
         vertical="solar",
         attributes=Raw(b"{}"),
         contact_hashes={},
-        contact_keys=(),
         source={},
         share=share,
         legs_cents=tuple(seller_price(cents, 1_500) for cents in charged[:share]),

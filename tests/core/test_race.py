@@ -370,7 +370,6 @@ def test_a_receipt_told_later_has_the_draws_that_decided() -> None:
         vertical="solar",
         attributes=msgspec.Raw(b"{}"),
         contact_hashes={},
-        contact_keys=(),
         source={},
         share=award.share,
         legs_cents=(1_700,),

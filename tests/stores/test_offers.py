@@ -45,7 +45,6 @@ def offer() -> Offer:
         vertical="solar",
         attributes=Raw(b'{"zip":"94107"}'),
         contact_hashes={"phone": "a" * 64},
-        contact_keys=("key",),
         source={},
         share=1,
         legs_cents=(85_00,),

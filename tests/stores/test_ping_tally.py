@@ -62,11 +62,11 @@ def told(number: int, *candidates: Candidate, **more: Any) -> Receipt:
 
 def rows(batch: Sequence[Receipt], zone: str = "UTC") -> dict[tuple[Any, ...], dict[str, int]]:
     """A batch's rows by level, axis, party and value, without what is zero."""
-    columns = tally(batch, Days(ZoneInfo(zone)))
-    found = [dict(zip(NAMES, row, strict=True)) for row in zip(*columns, strict=True)]
+    lines = tally(batch, Days(ZoneInfo(zone)))
+    found = [dict(zip(NAMES, line, strict=True)) for line in lines]
     return {
         (row["level"], row["axis"], row["party"], row["value"]): {
-            name: row[name] for name in NAMES[6:] if row[name]
+            name: row[name] for name in NAMES[6:] if row[name]  # type: ignore[misc]
         }
         for row in found
     }
@@ -166,8 +166,8 @@ def test_a_ping_from_nowhere_is_counted_without_an_area(attributes: bytes) -> No
 def test_a_ping_counts_on_the_markets_day() -> None:
     midnight = datetime(2026, 11, 1, tzinfo=ZoneInfo("America/Los_Angeles")).astimezone(UTC)
     batch = [told(1, decided_at=midnight - timedelta(microseconds=1)), told(2, decided_at=midnight)]
-    columns = tally(batch, Days(ZoneInfo("America/Los_Angeles")))
-    assert set(columns[3]) == {date(2026, 10, 31), date(2026, 11, 1)}
+    lines = tally(batch, Days(ZoneInfo("America/Los_Angeles")))
+    assert {line[3] for line in lines} == {date(2026, 10, 31), date(2026, 11, 1)}
 
 
 async def day_pings(postgres: Postgres) -> dict[tuple[str, ...], tuple[int, int]]:

@@ -53,7 +53,6 @@ def receipt(number: int) -> Receipt:
             vertical="solar",
             attributes=Raw(b'{"zip":"94107"}'),
             contact_hashes={},
-            contact_keys=(),
             source={},
             share=1,
             legs_cents=(85_00,),

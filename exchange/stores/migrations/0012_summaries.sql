@@ -291,20 +291,14 @@ create table day_ping (
 create index day_ping_days on day_ping (level, axis, grain, day);
 
 -- What the pings of one batch of receipts add to day_ping; folded into it and forgotten.
-create table ping_tally (
-    levels text[] not null, axes text[] not null, parties text[] not null, days date[] not null,
-    verticals text[] not null, "values" text[] not null, pings bigint[] not null,
-    offers bigint[] not null, refused bigint[] not null, cents bigint[] not null,
-    bids bigint[] not null, won bigint[] not null, campaigns bigint[] not null
-) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+-- lines is an array of arrays: level, axis, party, day, vertical, value, pings, offers, refused,
+-- cents, bids, won, campaigns. One value of a batch costs a worker much less than thirteen columns.
+create table ping_tally (lines json not null) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 -- Writes receipts and what they add up to. Where one stands already, nothing is written and the
 -- error XR001 raised: the caller leaves those out that stand, and counts the others anew.
 create function put_receipts(
-    p_pings text[], p_sellers text[], p_at timestamptz[], p_bodies bytea[],
-    p_levels text[], p_axes text[], p_parties text[], p_days date[], p_verticals text[],
-    p_values text[], p_counts bigint[], p_offers bigint[], p_refused bigint[], p_cents bigint[],
-    p_bids bigint[], p_won bigint[], p_campaigns bigint[]
+    p_pings text[], p_sellers text[], p_at timestamptz[], p_bodies bytea[], p_lines text
 ) returns void language plpgsql set plan_cache_mode = force_generic_plan as $$
 declare
     v_written integer;
@@ -316,11 +310,7 @@ begin
     if v_written <> cardinality(p_pings) then
         raise exception 'some of these receipts stand already' using errcode = 'XR001';
     end if;
-    if cardinality(p_levels) > 0 then
-        insert into ping_tally values (
-            p_levels, p_axes, p_parties, p_days, p_verticals, p_values, p_counts, p_offers,
-            p_refused, p_cents, p_bids, p_won, p_campaigns);
-    end if;
+    if p_lines <> '[]' then insert into ping_tally values (p_lines::json); end if;
 end $$;
 
 -- Folds up to p_limit tallies into day_ping; gives how many. One at a time, as above.
@@ -335,14 +325,13 @@ begin
         returning *
     ), folded as (
         insert into day_ping as s
-        select t.level, t.axis, g.grain, t.party, date_trunc(g.grain, t.day::timestamp)::date,
-               t.vertical, t.value, sum(t.pings)::bigint, sum(t.offers)::bigint, sum(t.refused)::bigint, sum(t.cents)::bigint,
-               sum(t.bids)::bigint, sum(t.won)::bigint, sum(t.campaigns)::bigint
-        from gone, unnest(gone.levels, gone.axes, gone.parties, gone.days, gone.verticals,
-                          gone."values", gone.pings, gone.offers, gone.refused, gone.cents,
-                          gone.bids, gone.won, gone.campaigns)
-            as t (level, axis, party, day, vertical, value, pings, offers, refused, cents, bids,
-                  won, campaigns),
+        select t ->> 0, t ->> 1, g.grain, t ->> 2,
+               date_trunc(g.grain, (t ->> 3)::timestamp)::date, t ->> 4, t ->> 5,
+               sum((t ->> 6)::bigint)::bigint, sum((t ->> 7)::bigint)::bigint,
+               sum((t ->> 8)::bigint)::bigint, sum((t ->> 9)::bigint)::bigint,
+               sum((t ->> 10)::bigint)::bigint, sum((t ->> 11)::bigint)::bigint,
+               sum((t ->> 12)::bigint)::bigint
+        from gone, json_array_elements(gone.lines) as t,
             (values ('day'), ('week'), ('month')) as g (grain)
         group by 1, 2, 3, 4, 5, 6, 7
         on conflict (level, axis, grain, party, day, vertical, value) do update set
