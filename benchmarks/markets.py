@@ -12,6 +12,13 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 STATES: Final = ("CA", "TX", "FL", "NY", "AZ", "NV", "NJ", "MA", "CO", "NC", "GA", "WA")
+_ZIPS: Final = {
+    "CA": (900, 961), "TX": (750, 799), "FL": (320, 339), "NY": (100, 149), "AZ": (850, 865),
+    "NV": (889, 898), "NJ": (70, 89), "MA": (10, 27), "CO": (800, 816), "NC": (270, 289),
+    "GA": (300, 319), "WA": (980, 994),
+}  # fmt: skip
+"""The first three digits of each state's ZIP codes, from and to: a lead's place is of one piece."""
+
 CAMPAIGNS_PER_COMPANY: Final = 5
 """Companies of the field run a handful of campaigns each."""
 
@@ -66,11 +73,12 @@ def ping_bodies(count: int, seed: int = 11) -> Iterator[dict[str, Any]]:
     """Solar pings as sellers send them: about 600 bytes of JSON with their hashes and consent."""
     draw = random.Random(seed)
     for _ in range(count):
+        state = draw.choice(STATES)
         yield {
             "vertical": "solar",
             "attributes": {
-                "zip": str(draw.randint(10_000, 99_999)),
-                "state": draw.choice(STATES),
+                "zip": f"{draw.randint(*_ZIPS[state]):03d}{draw.randint(1, 99):02d}",
+                "state": state,
                 "credit_score": draw.randint(560, 820),
                 "owns_home": draw.random() < 0.8,
                 "monthly_bill": draw.randint(60, 400),

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from exchange.core.contract import Deal, apply_terms
-from exchange.core.model import CampaignId, CompanyId, Policy
+from exchange.core.model import CampaignId, CompanyId, Policy, Ranked
 from exchange.core.pricing import charge, rectify, seller_price
 from exchange.core.runner import Runner, base_price, shares
 from exchange.core.standing import Standing
@@ -39,7 +39,7 @@ class Quote(Struct, frozen=True, kw_only=True):
     """A campaign's prices by share count.
 
     ``prices`` is None where modifiers make them depend on the lead; then ``by_base`` has what each
-    base price came to so far.
+    base price came to so far. ``in_line`` has places in line by base price.
     """
 
     runner: Runner
@@ -49,6 +49,7 @@ class Quote(Struct, frozen=True, kw_only=True):
     prices: dict[int, Price] | None
     is_remote: bool
     by_base: dict[int, Price]
+    in_line: dict[int, Ranked]
 
 
 def quote_for(runner: Runner, standing: Standing, policy: Policy) -> Quote:
@@ -68,7 +69,26 @@ def quote_for(runner: Runner, standing: Standing, policy: Policy) -> Quote:
         prices=prices,
         is_remote=runner.campaign.bid.remote is not None,
         by_base={},
+        in_line={},
     )
+
+
+def ranked_of(quote: Quote, price: Price) -> Ranked:
+    """A campaign's place in line at a price that no contract changed, on a lead without rounds."""
+    ranked = quote.in_line.get(price.base_cents)
+    if ranked is None:
+        if len(quote.in_line) >= REMEMBERED_PRICES:
+            quote.in_line.clear()
+        ranked = quote.in_line[price.base_cents] = Ranked(
+            campaign_id=quote.campaign_id,
+            company_id=quote.company_id,
+            base_cents=price.base_cents,
+            rectified_cents=price.rectified_cents,
+            charged_cents=price.charged_cents,
+            rejected=quote.standing.rejected,
+            assigned=quote.standing.assigned,
+        )
+    return ranked
 
 
 def price_of(quote: Quote, attributes: Struct, share: int, policy: Policy) -> Price | None:

@@ -28,7 +28,7 @@ from exchange.core.market import Market
 from exchange.core.masks import slots_of
 from exchange.core.matching import why_no_room
 from exchange.core.model import CompanyId, Ping, Ranked
-from exchange.core.quote import Price, Quote, price_at, price_of, price_under
+from exchange.core.quote import Price, Quote, price_at, price_of, price_under, ranked_of
 from exchange.core.reasons import Reason
 from exchange.core.remote import Hearing
 from exchange.core.runner import base_price
@@ -257,12 +257,18 @@ class _Race:
                 drawer = Drawer(self._draw_key, self._ping.ping_id)
         bids: list[Ranked] = []
         companies: set[CompanyId] = set()
+        is_plain = drawer is None and not self._premium and self._pact is None and not self._heard
         for _, slot, price in entrants:
             quote = self._index.quote(slot)
             company_id, standing = quote.company_id, quote.standing
             if company_id in companies:
                 continue
             companies.add(company_id)
+            if is_plain and price.terms is None:
+                bids.append(ranked_of(quote, price))
+                if len(bids) == self._deep:
+                    break
+                continue
             bids.append(
                 Ranked(
                     campaign_id=quote.campaign_id,

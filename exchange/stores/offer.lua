@@ -1,27 +1,35 @@
 -- Keeps the offers of many pings, each unless something is known of its contact.
--- KEYS: the names of suppression lists; then for each ping the offer's key, and of its contact keys
--- first their sales, then their buckets of suppressed contacts and, where repeats are refused, the
--- seller's pings of them.
--- ARGV: for each ping how many contact keys, the milliseconds to keep the offer, and the offer (empty
--- where there is none to keep); where it has any, the milliseconds in which a repeat is refused (0
--- for never), the present in milliseconds, and each one's field in its bucket.
+-- KEYS: the names of suppression lists; then each ping's offer.
+-- ARGV: for each ping how many keys its contact has, the milliseconds to keep the offer, and the
+-- offer (empty where there is none to keep); where it has any, the milliseconds in which a repeat is
+-- refused (0 for never), the present in milliseconds, the seller, and the contact's keyed hashes in
+-- hex. The keys of its sales, its buckets and its pings are made of these here.
 -- Gives for each ping 0 if nothing is known of its contact, else (and nothing is kept then) whether
 -- it is a repeat, the fields and values of its sales, and the companies that suppress it.
 local has_lists = redis.call('EXISTS', KEYS[1]) == 1
 local answers = {}
 
 local function sales_of(first, last)
-    local sales = {}
+    local sales
     for i = first, last do
-        for _, part in ipairs(redis.call('HGETALL', KEYS[i])) do sales[#sales + 1] = part end
+        local found = redis.call('HGETALL', 'seen:{' .. ARGV[i] .. '}')
+        for j = 1, #found do
+            sales = sales or {}
+            sales[#sales + 1] = found[j]
+        end
     end
     return sales
 end
 
-local function suppressors_of(first, contacts, field)
+local function from_hex(digits)
+    return (digits:gsub('%x%x', function(pair) return string.char(tonumber(pair, 16)) end))
+end
+
+local function suppressors_of(first, last)
     local companies
-    for i = 0, contacts - 1 do
-        local lists = redis.call('HGET', KEYS[first + i], ARGV[field + i])
+    for i = first, last do
+        local key = ARGV[i]
+        local lists = redis.call('HGET', 'suppressed:' .. key:sub(1, 4), from_hex(key:sub(5)))
         for number in string.gmatch(lists or '', '%d+') do
             local company = redis.call('HGET', KEYS[1], number)
             if company then
@@ -33,36 +41,37 @@ local function suppressors_of(first, contacts, field)
     return companies
 end
 
-local function is_repeat(first, last, now, window)
-    for i = first, last do
-        local pinged = redis.call('GET', KEYS[i])
+local function is_repeat(first, last, seller, now, window)
+    local keys = {}
+    for i = first, last do keys[#keys + 1] = 'pinged:{' .. ARGV[i] .. '}:' .. seller end
+    for _, key in ipairs(keys) do
+        local pinged = redis.call('GET', key)
         if pinged and now - tonumber(pinged) < window then return true end
     end
-    for i = first, last do redis.call('SET', KEYS[i], now, 'PX', window) end
+    for _, key in ipairs(keys) do redis.call('SET', key, now, 'PX', window) end
     return false
 end
 
 local key, argument = 2, 1
 while argument <= #ARGV do
-    local contacts, offer_key, answer = tonumber(ARGV[argument]), KEYS[key], 0
+    local contacts, answer = tonumber(ARGV[argument]), 0
     local ttl, offer = ARGV[argument + 1], ARGV[argument + 2]
-    key, argument = key + 1, argument + 3
+    argument = argument + 3
     if contacts > 0 then
-        local window = tonumber(ARGV[argument])
-        local last, sales, companies, again = key + contacts - 1, nil, nil, false
-        if redis.call('EXISTS', unpack(KEYS, key, last)) > 0 then sales = sales_of(key, last) end
-        if has_lists then companies = suppressors_of(last + 1, contacts, argument + 2) end
-        key = key + 2 * contacts
+        local window, first = tonumber(ARGV[argument]), argument + 3
+        local last = first + contacts - 1
+        local sales, companies, again = sales_of(first, last), nil, false
+        if has_lists then companies = suppressors_of(first, last) end
         if window > 0 then
-            again = is_repeat(key, key + contacts - 1, tonumber(ARGV[argument + 1]), window)
-            key = key + contacts
+            again = is_repeat(first, last, ARGV[argument + 2], tonumber(ARGV[argument + 1]), window)
         end
         if sales or companies or again then
             answer = {again and 1 or 0, sales or {}, companies or {}}
         end
-        argument = argument + 2 + contacts
+        argument = last + 1
     end
-    if answer == 0 and offer ~= '' then redis.call('SET', offer_key, offer, 'PX', ttl) end
+    if answer == 0 and offer ~= '' then redis.call('SET', KEYS[key], offer, 'PX', ttl) end
     answers[#answers + 1] = answer
+    key = key + 1
 end
 return answers

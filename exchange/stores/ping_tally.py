@@ -129,8 +129,16 @@ def _count_seller(receipt: Receipt, group: _Group) -> None:
     cents = sum(receipt.legs_cents)
     _add(group.areas, area_of(receipt.attributes), offers, refused, cents)
     _add(group.sources, source_of(receipt), offers, refused, cents)
+    reasons = group.reasons
     for code, campaigns in receipt.reasons.items():
-        _add(group.reasons, code, offers, refused, campaigns)
+        found = reasons.get(code)
+        if found is None:
+            reasons[code] = [1, offers, refused, campaigns]
+        else:
+            found[0] += 1
+            found[1] += offers
+            found[2] += refused
+            found[3] += campaigns
 
 
 def _add(counts: dict[str, list[int]], value: str, offers: int, refused: int, more: int) -> None:
@@ -146,10 +154,12 @@ def _add(counts: dict[str, list[int]], value: str, offers: int, refused: int, mo
 
 def _count_companies(receipt: Receipt, companies: dict[tuple[str, int], int]) -> None:
     offer = receipt.offer
-    if offer is not None and not receipt.candidates:
-        # Those in line are a company each.
-        for key in _in_line(offer):
-            companies[key] = companies.get(key, 0) + 1
+    if offer is not None and not receipt.candidates and not offer.ranks[0].first_look:
+        # Most pings: those in line are a company each, and the winners come first.
+        winners = len(offer.legs_cents)
+        for place, bid in enumerate(offer.ranks):
+            whose = (str(bid.company_id), _WON if place < winners else _OUTBID)
+            companies[whose] = companies.get(whose, 0) + 1
         return
     nearest: dict[str, int] = {}
     ranked = False

@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 import asyncpg
@@ -26,14 +27,18 @@ from exchange.stores.receipt_bodies import encode, read_receipt, write_receipt
 QUEUE_BOUND: Final = 20_000
 """Receipts waiting at most; a few seconds of pings, some tens of megabytes."""
 
-BATCH: Final = 128
-"""Few enough that encoding them keeps no ping waiting."""
+BATCH: Final = 384
+"""Few enough that adding them up keeps no ping waiting for more than a millisecond or two."""
 
 STAND_ALREADY: Final = "XR001"
 """What put_receipts raises where it finds a receipt written: by a batch whose answer was lost."""
 
-PAUSE_S: Final = 0.01
+PAUSE_S: Final = 0.03
 """Between batches: long enough to gather, short enough that a receipt is there when asked for."""
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class _Kept(NamedTuple):
@@ -157,14 +162,17 @@ class PostgresReceipts:
 
     async def _put(self, batch: list[_Kept]) -> None:
         """Write receipts with what they add up to; those that stand already are not counted."""
-        receipts = [kept.receipt for kept in batch]
+        receipts, sizes = [kept.receipt for kept in batch], [len(kept.body) for kept in batch]
+        starts = accumulate(sizes[:-1], initial=1)
         try:
             await self._postgres.run(
                 "put_receipts",
-                [receipt.ping_id for receipt in receipts],
-                [receipt.seller_id for receipt in receipts],
-                [receipt.decided_at for receipt in receipts],
-                [kept.body for kept in batch],
+                ",".join([receipt.ping_id for receipt in receipts]),
+                ",".join([receipt.seller_id for receipt in receipts]),
+                ",".join([str((r.decided_at - _EPOCH) // _MICROSECOND) for r in receipts]),
+                ",".join(map(str, starts)),
+                ",".join(map(str, sizes)),
+                b"".join([kept.body for kept in batch]),
                 encode(tally(receipts, self._today)).decode(),
             )
         except asyncpg.PostgresError as error:

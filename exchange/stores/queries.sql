@@ -62,7 +62,7 @@ select lead_id, leg, place, state, seller_cents, reason from delivery
 where lead_id = any($1) order by lead_id, place
 
 -- name: put_receipts
-select put_receipts($1, $2, $3, $4, $5)
+select put_receipts($1, $2, $3, $4, $5, $6, $7)
 
 -- name: known_receipts
 select ping_id from receipt where ping_id = any($1)

@@ -18,12 +18,12 @@ from exchange.core.screen import SeenContact
 from exchange.stores.batching import Batch
 from exchange.stores.offer_bodies import read_offer
 from exchange.stores.redis_pipe import PipeScript, RedisPipe
-from exchange.stores.redis_suppressions import LISTS, bucket_of, field_of
+from exchange.stores.redis_suppressions import LISTS
 
 Known = int | tuple[int, Sequence[bytes], Sequence[bytes]]
 """What offer.lua gives for a ping: 0, or whether it is a repeat, its sales, who suppresses it."""
 
-Put = tuple[list[str], list[int | bytes], SellerId]
+Put = tuple[str, tuple[int | bytes | str, ...], SellerId]
 Sale = tuple[list[str], list[int | str]]
 
 MOST_AT_ONCE: Final = 64
@@ -70,26 +70,23 @@ class RedisOffers:
 
     async def put(self, ping_id: PingId, body: bytes, ttl_s: int) -> None:
         """Keep an offer for ``ttl_s`` seconds, whatever was seen of its contact."""
-        await self._puts.ask(([offer_key(ping_id)], [0, ttl_s * 1000, body], SellerId("")))
+        await self._puts.ask((offer_key(ping_id), (0, ttl_s * 1000, body), SellerId("")))
 
     def put_unseen(self, ping: Ping, body: bytes, ttl_s: int) -> asyncio.Future[SeenContact | None]:
         """Keep an offer, if there is one, unless something is known of its contact; that, if so."""
         started = perf_counter_ns()
-        contact_keys = ping.contact_keys
-        keys = [f"offer:{{{ping.ping_id}}}"]
-        arguments: list[int | bytes] = [len(contact_keys), ttl_s * 1000, body]
+        contact_keys, seller_id = ping.contact_keys, ping.seller_id
+        arguments: tuple[int | bytes | str, ...]
         if contact_keys:
             repeat_ms = 0 if ping.test else self._repeat_ms
-            arguments += (repeat_ms, repeat_ms and int(ping.received_at.timestamp() * 1000))
-            for contact_key in contact_keys:
-                keys.append(f"seen:{{{contact_key}}}")
-                arguments.append(field_of(contact_key))
-            for contact_key in contact_keys:
-                keys.append(bucket_of(contact_key))
-            if repeat_ms:
-                for contact_key in contact_keys:
-                    keys.append(f"pinged:{{{contact_key}}}:{ping.seller_id}")
-        asked = self._puts.ask((keys, arguments, ping.seller_id))
+            now_ms = repeat_ms and int(ping.received_at.timestamp() * 1000)
+            ttl_ms = ttl_s * 1000
+            arguments = (
+                len(contact_keys), ttl_ms, body, repeat_ms, now_ms, seller_id, *contact_keys
+            )  # fmt: skip
+        else:
+            arguments = (0, ttl_s * 1000, body)
+        asked = self._puts.ask((f"offer:{{{ping.ping_id}}}", arguments, seller_id))
         self.puts += 1
         self._put_ns += perf_counter_ns() - started
         return asked
@@ -101,9 +98,9 @@ class RedisOffers:
 
     async def _put_many(self, asks: Sequence[Put]) -> Sequence[SeenContact | None]:
         keys = [LISTS]
-        arguments: list[int | bytes] = []
-        for of_ping, given, _ in asks:
-            keys += of_ping
+        arguments: list[int | bytes | str] = []
+        for key, given, _ in asks:
+            keys.append(key)
             arguments += given
         known = cast(Sequence[Known], await self._script.run(keys, arguments))
         return [

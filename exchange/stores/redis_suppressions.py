@@ -27,16 +27,6 @@ _BUCKETS_AT_ONCE: Final = 128
 """Buckets in one call that looks at all they hold; two thousand contacts of a million."""
 
 
-def bucket_of(contact_key: str) -> str:
-    """The bucket of a keyed hash in hex."""
-    return f"suppressed:{contact_key[:4]}"
-
-
-def field_of(contact_key: str) -> bytes:
-    """The field of a keyed hash in hex in its bucket."""
-    return bytes.fromhex(contact_key[4:])
-
-
 class RedisSuppressions:
     """The copy of the lists; contacts are keyed hashes of 32 bytes. All raise Unavailable."""
 

@@ -63,10 +63,12 @@ def told(number: int, *candidates: Candidate, **more: Any) -> Receipt:
 def rows(batch: Sequence[Receipt], zone: str = "UTC") -> dict[tuple[Any, ...], dict[str, int]]:
     """A batch's rows by level, axis, party and value, without what is zero."""
     lines = tally(batch, Days(ZoneInfo(zone)))
-    found = [dict(zip(NAMES, line, strict=True)) for line in lines]
+    found: list[dict[str, Any]] = [dict(zip(NAMES, line, strict=True)) for line in lines]
     return {
         (row["level"], row["axis"], row["party"], row["value"]): {
-            name: row[name] for name in NAMES[6:] if row[name]  # type: ignore[misc]
+            name: row[name]
+            for name in NAMES[6:]
+            if row[name]
         }
         for row in found
     }
