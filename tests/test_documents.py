@@ -1,4 +1,4 @@
-"""What README, ARCHITECTURE and CHANGELOG name exists: targets, commands, files, calls, settings,
+"""What README, ARCHITECTURE, CHANGELOG and the guides name exists: targets, commands, files, calls, settings,
 reasons; and their JSON can be read.
 """
 
@@ -19,7 +19,8 @@ from exchange.settings import describe_settings
 from exchange.web.routes import ROUTES
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")
+GUIDES = ("docs/sellers.md",)
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", *GUIDES)
 TEXTS = {name: (ROOT / name).read_text("utf-8") for name in DOCUMENTS}
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -65,6 +66,11 @@ def _subcommands() -> dict[str, argparse.ArgumentParser]:
 def _anchor(heading: str) -> str:
     """A heading's anchor, as code hosts make it."""
     return re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def _anchors(document: Path) -> set[str]:
+    text = _FENCE.sub("", document.read_text("utf-8"))
+    return {_anchor(heading) for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
 
 
 def _reasons_in(value: Any) -> Iterator[str]:
@@ -131,12 +137,12 @@ def test_every_file_named_exists(name: str) -> None:
 
 @each_document
 def test_every_link_leads_somewhere(name: str) -> None:
-    anchors = {_anchor(h) for h in re.findall(r"^#+ (.*)$", prose(name), re.MULTILINE)}
     for link in _LINK.findall(prose(name)):
         path, _, anchor = link.partition("#")
         if not link.startswith("https://"):
-            assert not path or (ROOT / path).exists(), link
-            assert path or anchor in anchors, link
+            linked = (ROOT / name).parent / path if path else ROOT / name
+            assert linked.exists(), link
+            assert not anchor or anchor in _anchors(linked), link
 
 
 @each_document
