@@ -107,7 +107,7 @@ async def walk(blocks: tuple[Block, ...], *, folder: Path, environ: dict[str, st
     process = await asyncio.create_subprocess_exec(
         *("bash", "guide.sh"),
         cwd=folder,
-        env=environ,
+        env={**environ, "PYTHONPATH": str(_ROOT)},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

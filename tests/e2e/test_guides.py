@@ -14,7 +14,7 @@ from tests.e2e.running import OPERATOR_KEY, Running, exchange_running
 pytestmark = pytest.mark.e2e
 
 DOCS = Path(__file__).parents[2] / "docs"
-GUIDES = ("sellers.md",)
+GUIDES = ("sellers.md", "companies.md", "operators.md")
 
 
 @pytest.fixture(scope="module")
