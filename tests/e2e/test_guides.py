@@ -1,8 +1,12 @@
-"""The guides for sellers, companies and the operator, run as they are printed."""
+"""What the guides for sellers, companies and the operator print, and the README's first sale, run.
+
+The README comes last: its company meets nobody there who still bids for the same leads.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,8 +17,9 @@ from tests.e2e.running import OPERATOR_KEY, Running, exchange_running
 
 pytestmark = pytest.mark.e2e
 
-DOCS = Path(__file__).parents[2] / "docs"
-GUIDES = ("sellers.md", "companies.md", "operators.md")
+ROOT = Path(__file__).parents[2]
+GUIDES = ("docs/sellers.md", "docs/companies.md", "docs/operators.md", "README.md#Sell a lead")
+"""Files to be pasted from their beginning to their end, or one section of a file."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +34,7 @@ async def running() -> AsyncIterator[Running]:
 async def test_every_line_of_a_guide_does_what_the_guide_says(
     running: Running, tmp_path: Path, name: str
 ) -> None:
-    blocks = read_blocks((DOCS / name).read_text("utf-8"))
+    blocks = read_blocks(_read(name))
     environ = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
@@ -52,3 +57,15 @@ async def test_every_line_of_a_guide_does_what_the_guide_says(
             answer = walked.last_answer(number)
             found = differences(block.shown, answer)
             assert not found, f"{name}:{block.line}: {found} in {answer}"
+
+
+def _read(name: str) -> str:
+    path, _, heading = name.partition("#")
+    text = (ROOT / path).read_text("utf-8")
+    if not heading:
+        return text
+    begin = text.index(f"## {heading}\n")
+    end = re.search(r"^## ", text[begin + 3 :], re.MULTILINE)
+    assert end is not None
+    # The lines before it stay, as empty ones, so that faults name the file's own.
+    return "\n" * text.count("\n", 0, begin) + text[begin : begin + 3 + end.start()]
