@@ -3,7 +3,7 @@
 In a guide ``sh`` blocks are typed. A line ``# answers 409`` says that the request behind it is
 refused with that status; every other request must succeed. A ``json`` block right behind a block
 shows its last answer: what it names must be there and be so, an ``…`` in a text stands for
-anything, and times are told apart by nothing.
+anything and at a list's end for other rows among those shown; times are told apart by nothing.
 """
 
 from __future__ import annotations
@@ -130,10 +130,12 @@ def differences(shown: Any, real: Any, where: str = "answer") -> list[str]:
         both = [(key, shown[key]) for key in shown if key in real]
         return missing + [d for key, v in both for d in differences(v, real[key], f"{where}.{key}")]
     if isinstance(shown, list) and isinstance(real, list):
-        rows = shown[:-1] if shown and shown[-1] == "…" else shown
-        if len(real) < len(rows) or (rows is shown and len(real) != len(rows)):
+        if shown and shown[-1] == "…":
+            missing = [row for row in shown[:-1] if all(differences(row, other) for other in real)]
+            return [f"{where} has no {row}" for row in missing]
+        if len(real) != len(shown):
             return [f"{where} has {len(real)} rows"]
-        return [d for n, v in enumerate(rows) for d in differences(v, real[n], f"{where}[{n}]")]
+        return [d for n, v in enumerate(shown) for d in differences(v, real[n], f"{where}[{n}]")]
     if isinstance(shown, str) and isinstance(real, str):
         if "…" in shown:
             pattern = ".*".join(re.escape(part) for part in shown.split("…"))
