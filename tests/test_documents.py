@@ -1,5 +1,5 @@
-"""What README, ARCHITECTURE and CHANGELOG name exists: targets, commands, files, calls, settings,
-reasons; and their JSON can be read.
+"""What README, ARCHITECTURE, CHANGELOG and the guides name exists: targets, commands, files, calls,
+settings, reasons; and their JSON can be read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from exchange.settings import describe_settings
 from exchange.web.routes import ROUTES
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")
+GUIDES = ("docs/sellers.md", "docs/companies.md", "docs/operators.md")
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", *GUIDES)
 TEXTS = {name: (ROOT / name).read_text("utf-8") for name in DOCUMENTS}
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -30,6 +31,9 @@ _OUTSIDE = frozenset({"secrets.toml", "running.json", "openapi.json"})
 """Files that are named, and are not of this folder: the home's, and one that is served."""
 
 _OTHER_VARIABLES = frozenset({"EXCHANGE_CONFIG"})
+
+_FORM_FAULTS = frozenset({"missing_field"})
+"""Codes of problems that are of a body's form, and no reasons."""
 
 each_document = pytest.mark.parametrize("name", DOCUMENTS)
 
@@ -65,6 +69,11 @@ def _subcommands() -> dict[str, argparse.ArgumentParser]:
 def _anchor(heading: str) -> str:
     """A heading's anchor, as code hosts make it."""
     return re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def _anchors(document: Path) -> set[str]:
+    text = _FENCE.sub("", document.read_text("utf-8"))
+    return {_anchor(heading) for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
 
 
 def _reasons_in(value: Any) -> Iterator[str]:
@@ -131,12 +140,12 @@ def test_every_file_named_exists(name: str) -> None:
 
 @each_document
 def test_every_link_leads_somewhere(name: str) -> None:
-    anchors = {_anchor(h) for h in re.findall(r"^#+ (.*)$", prose(name), re.MULTILINE)}
     for link in _LINK.findall(prose(name)):
         path, _, anchor = link.partition("#")
         if not link.startswith("https://"):
-            assert not path or (ROOT / path).exists(), link
-            assert path or anchor in anchors, link
+            linked = (ROOT / name).parent / path if path else ROOT / name
+            assert linked.exists(), link
+            assert not anchor or anchor in _anchors(linked), link
 
 
 @each_document
@@ -181,7 +190,7 @@ def test_the_readme_names_every_rejection_reason() -> None:
 
 @each_document
 def test_every_json_block_can_be_read_and_gives_reasons_that_exist(name: str) -> None:
-    known = {reason.code for reason in Reason}
+    known = {reason.code for reason in Reason} | _FORM_FAULTS
     for text in blocks(name, "json"):
         assert set(_reasons_in(json.loads(text))) <= known
 
