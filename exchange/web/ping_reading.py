@@ -17,13 +17,13 @@ from msgspec.structs import fields
 from exchange.core.model import Ping, SellerId
 from exchange.core.verticals import Vertical
 from exchange.web.attributes import AttributesReader
-from exchange.web.bodies import check_text
 from exchange.web.calls import WebLimits
 from exchange.web.ping_codec import make_ping
 from exchange.web.problems import Malformed
 from exchange.web.wire import PingBody
 
 _VERTICAL: Final = b'"vertical"'
+_NUL: Final = b"\\u0000"
 
 
 class PingReader:
@@ -36,12 +36,12 @@ class PingReader:
         self._decode = msgspec.json.Decoder(Union[types] if types else msgspec.Raw).decode  # noqa: UP007
 
     def read(self, body: bytes, seller_id: str, now: datetime) -> Ping:
-        """Read a body. Raises Fault or msgspec's error for any that is not ordinary, without
+        """Read a body. Raises Fault, msgspec's error or UnicodeDecodeError for any that is not ordinary, without
         saying well what is wrong with it.
         """
-        check_text(body, self._limits.max_json_depth)
-        if body.count(_VERTICAL) != 1:
-            raise Malformed("which vertical is not plain")
+        # The type bounds how deep it nests, and its decoder knows UTF-8.
+        if body.count(_VERTICAL) != 1 or _NUL in body:
+            raise Malformed("not plain")
         ping: Any = self._decode(body)
         vertical = ping.__struct_config__.tag
         self._readers[vertical].check(ping.attributes)

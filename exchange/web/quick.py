@@ -96,7 +96,7 @@ class QuickPings:
                 started = perf_counter()
             try:
                 asks.append((quick, self._reader.read(quick.body, quick.seller_id, now)))
-            except (Invalid, WireFault, MsgspecError):
+            except (Invalid, WireFault, MsgspecError, UnicodeDecodeError):
                 self._dispatcher.leave(quick.label)
                 quick.leave()
             except Exception as error:

@@ -66,9 +66,7 @@ def rows(batch: Sequence[Receipt], zone: str = "UTC") -> dict[tuple[Any, ...], d
     found: list[dict[str, Any]] = [dict(zip(NAMES, line, strict=True)) for line in lines]
     return {
         (row["level"], row["axis"], row["party"], row["value"]): {
-            name: row[name]
-            for name in NAMES[6:]
-            if row[name]
+            name: row[name] for name in NAMES[6:] if row[name]
         }
         for row in found
     }

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
@@ -22,6 +23,7 @@ from exchange.web.ping_codec import answer_ping, read_ping, write_ping_answer
 from exchange.web.ping_reading import PingReader
 from exchange.web.wire import JSON
 from tests.web.bodies import PING
+from tests.web.conftest import Wire
 from tests.web.doubles import NOW, MemoryDoors
 
 LIMITS = WebLimits(hash_key=b"k" * 32)
@@ -39,7 +41,7 @@ def ordinary(body: bytes) -> Ping:
 def quick(body: bytes) -> Ping | None:
     try:
         return READER.read(body, SELLER, NOW)
-    except (Fault, msgspec.MsgspecError):
+    except (Fault, msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 
@@ -91,6 +93,14 @@ def test_a_ping_as_sellers_send_it_goes_the_quick_way() -> None:
 def test_a_ping_that_names_its_vertical_twice_is_left_to_the_ordinary_way() -> None:
     raw = json.dumps(PING).encode()
     assert quick(raw[:-1] + b', "vertical": "roofing"}') is None
+
+
+@pytest.mark.parametrize("text", [b"fb-\xff", b"fb-\\u0000"], ids=["no UTF-8", "NUL"])
+async def test_what_no_text_may_hold_is_left_to_the_ordinary_way(wire: Wire, text: bytes) -> None:
+    raw = json.dumps(PING).encode().replace(b"fb-123", text)
+    assert quick(raw) is None
+    answer = await wire.call("POST", "/v1/ping", key="seller", raw=raw)
+    assert answer.status in (400, 422)
 
 
 @given(

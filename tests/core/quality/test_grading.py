@@ -39,7 +39,6 @@ def offer(vertical: Vertical = SOLAR, **changes: Any) -> Offer:
         "vertical": vertical.name,
         "attributes": Raw(msgspec.json.encode(LEAD)),
         "contact_hashes": {},
-        "contact_keys": (),
         "source": {},
         "share": 1,
         "legs_cents": (50_00,),
