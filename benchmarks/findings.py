@@ -18,14 +18,17 @@ UNDISTURBED: Final = 0.85
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """How long and how often is measured."""
+    """How long and how often is measured.
+
+    ``connections`` are as many as keep a server busy while some of them wait for its stores.
+    """
 
     name: str
     sizes: tuple[int, ...]
     rounds: int
     seconds: float
     warmup_s: float
-    connections: int = 64
+    connections: int = 128
     post_rounds: int
     post_seconds: float
     post_leads: int

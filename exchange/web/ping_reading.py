@@ -36,8 +36,8 @@ class PingReader:
         self._decode = msgspec.json.Decoder(Union[types] if types else msgspec.Raw).decode  # noqa: UP007
 
     def read(self, body: bytes, seller_id: str, now: datetime) -> Ping:
-        """Read a body. Raises Fault, msgspec's error or UnicodeDecodeError for any that is not ordinary, without
-        saying well what is wrong with it.
+        """Read a body. Raises Fault, msgspec's error or UnicodeDecodeError for any that is not
+        ordinary, without saying well what is wrong with it.
         """
         # The type bounds how deep it nests, and its decoder knows UTF-8.
         if body.count(_VERTICAL) != 1 or _NUL in body:
