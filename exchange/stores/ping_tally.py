@@ -37,6 +37,9 @@ _NEAREST: Final = (
 )
 """Reasons in the order in which a campaign meets them (rules §3, §7); None for those not listed."""
 
+_SEPARATOR: Final = "\x1f"
+_COLUMNS: Final = 13
+
 _STEP: Final = 1_000
 """Above every reason's number."""
 
@@ -103,6 +106,13 @@ def tally(batch: Sequence[Receipt], today: Callable[[datetime], date]) -> list[L
     return rows
 
 
+def columns_of(lines: Sequence[Line]) -> list[str]:
+    """Lines as the columns of ping_tally: one text each, its values apart by `_SEPARATOR`."""
+    if not lines:
+        return [""] * _COLUMNS
+    return [_SEPARATOR.join(map(str, column)) for column in zip(*lines, strict=True)]
+
+
 def is_test(receipt: Receipt) -> bool:
     """Whether a ping was for trying out only."""
     return receipt.test or (receipt.offer is not None and receipt.offer.test)
@@ -119,7 +129,7 @@ def area_of(attributes: Raw) -> str:
 def source_of(receipt: Receipt) -> str:
     """The seller's own name for where a lead came from; empty where there is none."""
     source = receipt.source if receipt.offer is None else receipt.offer.source
-    return source.get("sub_id", "")[:MAX_VALUE] if source else ""
+    return source.get("sub_id", "")[:MAX_VALUE].replace(_SEPARATOR, " ") if source else ""
 
 
 def _count_seller(receipt: Receipt, group: _Group) -> None:

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from exchange.core.model import PingId
 from exchange.flow.faults import Unavailable
 from exchange.flow.ports import Receipt
-from exchange.stores.ping_tally import tally
+from exchange.stores.ping_tally import columns_of, tally
 from exchange.stores.postgres import Postgres
 from exchange.stores.receipt_bodies import encode, read_receipt, write_receipt
 
@@ -173,7 +173,7 @@ class PostgresReceipts:
                 ",".join(map(str, starts)),
                 ",".join(map(str, sizes)),
                 b"".join([kept.body for kept in batch]),
-                encode(tally(receipts, self._today)).decode(),
+                columns_of(tally(receipts, self._today)),
             )
         except asyncpg.PostgresError as error:
             if error.sqlstate != STAND_ALREADY:

@@ -26,7 +26,7 @@ from exchange.web.ping_reading import PingReader
 from exchange.web.problems import WireFault
 
 GROUP: Final = 32
-"""Pings taken through the stages together at most: beyond, the first would wait for the last."""
+"""Pings taken through the stages together at most: more gain nothing, and take more memory."""
 
 
 class Quick:
@@ -83,11 +83,12 @@ class QuickPings:
         return True
 
     def _begin(self) -> None:
-        """Read a group of those waiting, and begin their auctions."""
+        """Begin all that wait, in groups; there are never more than there is room for."""
         waiting = self._waiting
-        group = [waiting.popleft() for _ in range(min(GROUP, len(waiting)))]
-        if waiting:
-            asyncio.get_running_loop().call_soon(self._begin)
+        while waiting:
+            self._begin_group([waiting.popleft() for _ in range(min(GROUP, len(waiting)))])
+
+    def _begin_group(self, group: Sequence[Quick]) -> None:
         asks: list[tuple[Quick, Ping]] = []
         now = self._doors.clock.now()
         for quick in group:

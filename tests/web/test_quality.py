@@ -31,7 +31,6 @@ def offer(**changes: Any) -> Offer:
         "vertical": "solar",
         "attributes": Raw(b"{}"),
         "contact_hashes": {},
-        "contact_keys": (),
         "source": {},
         "share": 1,
         "legs_cents": (38_89,),

@@ -291,9 +291,9 @@ create table day_ping (
 create index day_ping_days on day_ping (level, axis, grain, day);
 
 -- What the pings of one batch of receipts add to day_ping; folded into it and forgotten.
--- lines is an array of arrays: level, axis, party, day, vertical, value, pings, offers, refused,
--- cents, bids, won, campaigns. One value of a batch costs a worker much less than thirteen columns.
-create table ping_tally (lines json not null) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+-- lines are thirteen columns: level, axis, party, day, vertical, value, pings, offers, refused,
+-- cents, bids, won, campaigns; each a text whose values are apart by the unit separator (U+001F).
+create table ping_tally (lines text[] not null) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 -- Writes receipts and what they add up to. Ids, times (microseconds since 1970), places and sizes
 -- are apart by commas, and the bodies one behind the other: arrays cost a worker more to write.
@@ -301,7 +301,7 @@ create table ping_tally (lines json not null) with (autovacuum_vacuum_scale_fact
 -- error XR001 raised: the caller leaves those out that stand, and counts the others anew.
 create function put_receipts(
     p_pings text, p_sellers text, p_at text, p_starts text, p_sizes text, p_bodies bytea,
-    p_lines text
+    p_lines text[]
 ) returns void language plpgsql set plan_cache_mode = force_generic_plan as $$
 declare
     v_written integer;
@@ -318,7 +318,7 @@ begin
     if v_written <> cardinality(string_to_array(p_pings, ',')) then
         raise exception 'some of these receipts stand already' using errcode = 'XR001';
     end if;
-    if p_lines <> '[]' then insert into ping_tally values (p_lines::json); end if;
+    if p_lines[1] <> '' then insert into ping_tally values (p_lines); end if;
 end $$;
 
 -- Folds up to p_limit tallies into day_ping; gives how many. One at a time, as above.
@@ -333,13 +333,24 @@ begin
         returning *
     ), folded as (
         insert into day_ping as s
-        select t ->> 0, t ->> 1, g.grain, t ->> 2,
-               date_trunc(g.grain, (t ->> 3)::timestamp)::date, t ->> 4, t ->> 5,
-               sum((t ->> 6)::bigint)::bigint, sum((t ->> 7)::bigint)::bigint,
-               sum((t ->> 8)::bigint)::bigint, sum((t ->> 9)::bigint)::bigint,
-               sum((t ->> 10)::bigint)::bigint, sum((t ->> 11)::bigint)::bigint,
-               sum((t ->> 12)::bigint)::bigint
-        from gone, json_array_elements(gone.lines) as t,
+        select t.level, t.axis, g.grain, t.party, date_trunc(g.grain, t.day::timestamp)::date,
+               t.vertical, t.value, sum(t.pings)::bigint, sum(t.offers)::bigint,
+               sum(t.refused)::bigint, sum(t.cents)::bigint, sum(t.bids)::bigint,
+               sum(t.won)::bigint, sum(t.campaigns)::bigint
+        from gone, unnest(
+                string_to_array(gone.lines[1], E'\x1f'), string_to_array(gone.lines[2], E'\x1f'),
+                string_to_array(gone.lines[3], E'\x1f'),
+                string_to_array(gone.lines[4], E'\x1f')::date[],
+                string_to_array(gone.lines[5], E'\x1f'), string_to_array(gone.lines[6], E'\x1f'),
+                string_to_array(gone.lines[7], E'\x1f')::bigint[],
+                string_to_array(gone.lines[8], E'\x1f')::bigint[],
+                string_to_array(gone.lines[9], E'\x1f')::bigint[],
+                string_to_array(gone.lines[10], E'\x1f')::bigint[],
+                string_to_array(gone.lines[11], E'\x1f')::bigint[],
+                string_to_array(gone.lines[12], E'\x1f')::bigint[],
+                string_to_array(gone.lines[13], E'\x1f')::bigint[])
+            as t (level, axis, party, day, vertical, value, pings, offers, refused, cents, bids,
+                  won, campaigns),
             (values ('day'), ('week'), ('month')) as g (grain)
         group by 1, 2, 3, 4, 5, 6, 7
         on conflict (level, axis, grain, party, day, vertical, value) do update set
