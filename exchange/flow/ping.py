@@ -175,9 +175,19 @@ class Pinging:
 
     def decide(self, opened: Opened, heard: Hearing = NOTHING_HEARD) -> Decided:
         """Hold the auction, and write its offer."""
+        return self.write(opened, heard, self.hold(opened, heard))
+
+    def hold(self, opened: Opened, heard: Hearing) -> Decision:
+        """Hold the auction."""
+        opened.lap.begin()
+        decision = self._hold(opened.ping, opened.now, heard, opened.gated)
+        opened.lap.note("rank")
+        return decision
+
+    def write(self, opened: Opened, heard: Hearing, decision: Decision) -> Decided:
+        """Make an auction's offer, and write it."""
         opened.lap.begin()
         ping, attributes, now = opened.ping, opened.attributes, opened.now
-        decision = self._hold(ping, now, heard, opened.gated)
         offer = self._offer(ping, attributes, decision, now)
         body = b"" if offer is None else _encode(offer)
         ttl_s = self._market.verticals[ping.vertical].offer_life_s + self._terms.grace_s

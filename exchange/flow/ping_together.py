@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from exchange.core.auction import NOTHING_HEARD
+from exchange.core.auction import NOTHING_HEARD, Decision
 from exchange.core.model import Ping
 from exchange.core.remote import Hearing
 from exchange.core.screen import SeenContact
@@ -69,10 +69,16 @@ class PingingTogether(Generic[T]):
         """Hold the auctions of all that are ready, and then ask the fast store for all of them."""
         ready, self._ready = self._ready, []
         pinging = self._pinging
-        decided: list[tuple[T, Decided]] = []
+        held: list[tuple[T, Opened, Hearing, Decision]] = []
         for token, opened, heard in ready:
             try:
-                decided.append((token, pinging.decide(opened, heard)))
+                held.append((token, opened, heard, pinging.hold(opened, heard)))
+            except Exception as error:
+                self._end(token, error)
+        decided: list[tuple[T, Decided]] = []
+        for token, opened, heard, decision in held:
+            try:
+                decided.append((token, pinging.write(opened, heard, decision)))
             except Exception as error:
                 self._end(token, error)
         for token, one in decided:

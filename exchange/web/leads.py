@@ -40,16 +40,17 @@ async def ping(call: Call) -> Reply:
     asked = read_ping(call, doors.clock.now())
     if timed:
         metrics.time_stage("decode", perf_counter() - started)
-    return Reply(count_and_write(metrics, await doors.ping(asked), timed=timed))
+    receipt = await doors.ping(asked)
+    metrics.count_pings((receipt,))
+    return Reply(write_timed(metrics, receipt) if timed else write_ping_answer(receipt))
 
 
-def count_and_write(metrics: Metrics, receipt: Receipt, *, timed: bool) -> bytes:
-    """Count a decided ping, and write its answer."""
-    metrics.count_ping(receipt, timed=timed)
+def write_timed(metrics: Metrics, receipt: Receipt) -> bytes:
+    """Write a decided ping's answer, and tell how long that and the stages before it took."""
+    metrics.time_stages(receipt)
     started = perf_counter()
     body = write_ping_answer(receipt)
-    if timed:
-        metrics.time_stage("encode", perf_counter() - started)
+    metrics.time_stage("encode", perf_counter() - started)
     return body
 
 

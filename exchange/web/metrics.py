@@ -82,21 +82,29 @@ class Metrics(Collector):
         """Record how long one stage of a ping took."""
         self._stages.observe(seconds, "ping", stage)
 
-    def count_ping(self, receipt: Receipt, *, timed: bool = True) -> None:
-        """Count a decided ping, what its campaigns did, and how long each stage took."""
-        self._pings.add(receipt.status, receipt.vertical)
-        no_bids = lost = 0
-        for code, count in receipt.reasons.items():
-            if code in _DID_NOT_BID:
-                no_bids += count
-            else:
-                lost += count
+    def count_pings(self, receipts: Iterable[Receipt]) -> None:
+        """Count decided pings, and what their campaigns did."""
+        decided: dict[tuple[str, str], int] = {}
+        no_bids = lost = won = 0
+        for receipt in receipts:
+            outcome = (receipt.status, receipt.vertical)
+            decided[outcome] = decided.get(outcome, 0) + 1
+            won += len(receipt.legs_cents)
+            for code, count in receipt.reasons.items():
+                if code in _DID_NOT_BID:
+                    no_bids += count
+                else:
+                    lost += count
+        for (status, vertical), count in decided.items():
+            self._pings.add(status, vertical, count=count)
         self._bids.add("no_bid", count=no_bids)
         self._bids.add("lost", count=lost)
-        self._bids.add("won", count=len(receipt.legs_cents))
-        if timed:
-            for stage, took_us in receipt.timings_us.items():
-                self.time_stage(stage, took_us / 1_000_000)
+        self._bids.add("won", count=won)
+
+    def time_stages(self, receipt: Receipt) -> None:
+        """Record how long each stage of a ping took, as its receipt says."""
+        for stage, took_us in receipt.timings_us.items():
+            self.time_stage(stage, took_us / 1_000_000)
 
     def count_post(self, status: str) -> None:
         """Count a post by its status: sold, unsold, refused, expired."""

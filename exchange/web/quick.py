@@ -21,7 +21,8 @@ from exchange.flow.faults import Fault, Invalid
 from exchange.flow.ports import Receipt
 from exchange.web.dispatch import Dispatcher, Said, refuse
 from exchange.web.heads import Head
-from exchange.web.leads import count_and_write
+from exchange.web.leads import write_timed
+from exchange.web.ping_codec import write_ping_answer
 from exchange.web.ping_reading import PingReader
 from exchange.web.problems import WireFault
 
@@ -108,6 +109,7 @@ class QuickPings:
 
     def _told(self, done: Sequence[tuple[Quick, Receipt | Exception]]) -> None:
         """Answer pings that are decided."""
+        self._metrics.count_pings([came for _, came in done if not isinstance(came, Exception)])
         answers = [(quick, self._answer(quick, came)) for quick, came in done]
         for quick, said in answers:
             self._tell(quick, said)
@@ -116,7 +118,9 @@ class QuickPings:
         try:
             if isinstance(came, Exception):
                 raise came
-            return Said(200, count_and_write(self._metrics, came, timed=quick.timed))
+            if quick.timed:
+                return Said(200, write_timed(self._metrics, came))
+            return Said(200, write_ping_answer(came))
         except Fault as fault:
             return refuse(fault)
         except Exception as error:
