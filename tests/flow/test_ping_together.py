@@ -76,14 +76,14 @@ async def test_what_goes_wrong_with_one_ping_of_a_group_is_only_its_own(
     seller = await desk.seller()
     await desk.campaign(await desk.company(), 60_00)
     pings = [desk.lead(seller) for _ in range(5)]
-    decide = desk.exchange.pinging.decide
+    hold = desk.exchange.pinging.hold
 
     def fail_on_the_third(opened, *more):  # type: ignore[no-untyped-def]
         if opened.ping is pings[2]:
             raise RuntimeError("the third")
-        return decide(opened, *more)
+        return hold(opened, *more)
 
-    monkeypatch.setattr(desk.exchange.pinging, "decide", fail_on_the_third)
+    monkeypatch.setattr(desk.exchange.pinging, "hold", fail_on_the_third)
     came = await together(desk, pings)
     assert isinstance(came[2], RuntimeError)
     assert [one.status for one in receipts(came[:2] + came[3:])] == ["offer"] * 4
