@@ -1,7 +1,9 @@
-"""What a million suppressed contacts cost: to take in, to hold, and to every ping.
+"""What decisions cost a ping: a million suppressed contacts, checks, demands and contracts.
 
 `python -m benchmarks.suppressions` starts two exchanges on markets of the same size, fills a list
-of one of them over the wire, and pings both by turns. `fill` fills alone, for other benches.
+of one of them over the wire, and pings both by turns. With ``--decisions`` that one also counts the
+pace of sources and contacts, refuses by quality, has demands on half of its campaigns and contracts
+with a quarter of its companies. `fill` fills alone, for other benches.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from statistics import median
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import aiohttp
 import asyncpg
 from redis.asyncio import from_url
 
@@ -30,6 +33,23 @@ UPLOAD_S: Final = 600.0
 """Longest an upload may take."""
 
 _LINES_AT_ONCE: Final = 10_000
+
+DECISIONS: Final = {
+    "EXCHANGE_QUALITY_REFUSE": "zip_state,timezone,impossible",
+    "EXCHANGE_QUALITY_REFUSE_SCORE_BELOW": "20",
+    "EXCHANGE_QUALITY_PINGS_PER_SOURCE_MINUTE": "1000000",
+    "EXCHANGE_QUALITY_PINGS_PER_CONTACT_HOUR": "1000000",
+}
+"""All that is counted and looked at on a ping; bounds are such that no ping of the bench is
+refused, as a refusal costs less than an auction."""
+
+_DEMANDS: Final = """
+update campaign set body = jsonb_set(
+    body::jsonb, '{requires}',
+    '{"min_score": 30, "place_consistent": true, "consent": ["trustedform_url"]}')::json
+where hashtext(id) % 2 = 0
+"""
+_TERMS: Final = {"tiers": [{"min_score": 80, "multiply": 1.05}, {"min_score": 20}]}
 
 
 def fill(url: str, key: str, company_id: str, contacts: int, *, kind: str = "phone") -> Any:
@@ -75,13 +95,20 @@ def _line(phone: str, kind: str) -> str:
     return f"phone,{digest}\n" if kind == "hash" else f"{digest}\n"
 
 
-def measure(contacts: int, kind: str, rounds: int, seconds: float) -> dict[str, Any]:
+def measure(
+    contacts: int, kind: str, rounds: int, seconds: float, *, decisions: bool
+) -> dict[str, Any]:
     """Fill one of two exchanges and ping both by turns."""
     with Bench() as bench:
-        markets = [bench.market(CAMPAIGNS) for _ in range(2)]
+        markets = [dict(bench.market(CAMPAIGNS)) for _ in range(2)]
+        if decisions:
+            markets[1] |= DECISIONS
+            asyncio.run(_demand(markets[1]))
         workers = [bench.start_worker(market) for market in markets]
         for worker in workers:
             worker.await_ready()
+        if decisions:
+            asyncio.run(_contract(workers[1].url, markets[1]))
         found = _fill(workers[1], markets[1], contacts, kind)
         loader = bench.start_loader()
         rates = [[_rate(loader, worker, seconds) for worker in workers] for _ in range(rounds)]
@@ -114,6 +141,32 @@ def _fill(worker: Served, market: dict[str, str], contacts: int, kind: str) -> d
     }
 
 
+async def _demand(market: dict[str, str]) -> None:
+    """Let half of the campaigns demand something of a lead's quality."""
+    connection = await asyncpg.connect(market["EXCHANGE_POSTGRES_URL"])
+    try:
+        await connection.execute(_DEMANDS)
+    finally:
+        await connection.close()
+
+
+async def _contract(url: str, market: dict[str, str]) -> None:
+    """Make contracts with quality tiers between the seller and a quarter of the companies."""
+    connection = await asyncpg.connect(market["EXCHANGE_POSTGRES_URL"])
+    try:
+        seller_id = await connection.fetchval("select min(id) from seller")
+        companies = await connection.fetch("select id from company order by id")
+    finally:
+        await connection.close()
+    headers = {"Authorization": f"Bearer {OPERATOR_KEY}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        for row in companies[::4]:
+            body = {"seller_id": seller_id, "company_id": row["id"], "terms": _TERMS}
+            async with session.post(f"{url}/v1/contracts", json=body) as answer:
+                if answer.status != 201:
+                    raise RuntimeError(f"a contract was not taken: {await answer.text()}")
+
+
 async def _look(market: dict[str, str]) -> tuple[str, tuple[int, int]]:
     """A company of a market, and the bytes its suppressed contacts take in both stores."""
     redis = from_url(market["EXCHANGE_REDIS_URL"])
@@ -139,8 +192,11 @@ def main() -> None:
     parser.add_argument("--kind", choices=("phone", "hash", "bare"), default="phone")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--decisions", action="store_true", help="with every other decision on")
     given = parser.parse_args()
-    found = measure(given.contacts, given.kind, given.rounds, given.seconds)
+    found = measure(
+        given.contacts, given.kind, given.rounds, given.seconds, decisions=given.decisions
+    )
     print(json.dumps(found, indent=2))
 
 
