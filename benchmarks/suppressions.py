@@ -2,8 +2,9 @@
 
 `python -m benchmarks.suppressions` starts two exchanges on markets of the same size, fills a list
 of one of them over the wire, and pings both by turns. With ``--decisions`` that one also counts the
-pace of sources and contacts, refuses by quality, has demands on half of its campaigns and contracts
-with a quarter of its companies. `fill` fills alone, for other benches.
+pace of sources and contacts, refuses by quality and has demands on half of its campaigns; with
+``--contracts`` it has contracts with quality tiers with a quarter of its companies. `fill` fills
+alone, for other benches.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def _line(phone: str, kind: str) -> str:
 
 
 def measure(
-    contacts: int, kind: str, rounds: int, seconds: float, *, decisions: bool
+    contacts: int, kind: str, rounds: int, seconds: float, *, decisions: bool, contracts: bool
 ) -> dict[str, Any]:
     """Fill one of two exchanges and ping both by turns."""
     with Bench() as bench:
@@ -107,7 +108,7 @@ def measure(
         workers = [bench.start_worker(market) for market in markets]
         for worker in workers:
             worker.await_ready()
-        if decisions:
+        if contracts:
             asyncio.run(_contract(workers[1].url, markets[1]))
         found = _fill(workers[1], markets[1], contacts, kind)
         loader = bench.start_loader()
@@ -193,9 +194,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--decisions", action="store_true", help="with every other decision on")
+    parser.add_argument("--contracts", action="store_true", help="with contracts that price")
     given = parser.parse_args()
     found = measure(
-        given.contacts, given.kind, given.rounds, given.seconds, decisions=given.decisions
+        given.contacts,
+        given.kind,
+        given.rounds,
+        given.seconds,
+        decisions=given.decisions,
+        contracts=given.contracts,
     )
     print(json.dumps(found, indent=2))
 
