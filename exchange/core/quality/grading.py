@@ -71,7 +71,7 @@ class Grading:
         """The ping with its flaws and its score; the same one where nothing is found."""
         flaws = self._verticals[ping.vertical].look(ping.attributes)
         if self._counts:
-            flaws += tuple(self._count_ping(ping, int(now.timestamp())))
+            flaws += self._count_ping(ping, int(now.timestamp()))
         if not flaws:
             return ping
         return msgspec.structs.replace(ping, flaws=flaws, quality_score=score_of(flaws))
@@ -103,20 +103,25 @@ class Grading:
         score = score_of(flaws, offer.quality_score)
         return self._verticals[offer.vertical].refusal(flaws, score, Reason.CONTACT_SCORE)
 
-    def _count_ping(self, ping: Ping, at_s: int) -> Iterable[Flaw]:
-        rules, add = self._rules, not ping.test
+    def _count_ping(self, ping: Ping, at_s: int) -> tuple[Flaw, ...]:
+        rules, add, seller_id = self._rules, not ping.test, ping.seller_id
+        found: tuple[Flaw, ...] = ()
         if self._sources is not None and ping.source:
-            key = hash((ping.seller_id, *sorted(ping.source.items())))
+            told = ping.source.items()
+            key = hash((seller_id, *(told if len(told) == 1 else sorted(told))))
             came = self._sources.count(key, at_s, add=add)
             if came > rules.pings_per_source_minute:
-                yield flaw("source_pace", f"This source sent {came} pings within a minute.")
+                message = f"This source sent {came} pings within a minute."
+                found += (flaw("source_pace", message),)
         if self._contacts is not None and ping.contact_keys:
-            came = max(
-                self._contacts.count(hash((ping.seller_id, key)), at_s, add=add)
-                for key in ping.contact_keys
-            )
-            if came > rules.pings_per_contact_hour:
-                yield flaw("contact_pace", f"This contact was pinged {came} times within an hour.")
+            most = 0
+            for contact_key in ping.contact_keys:
+                came = self._contacts.count(hash((seller_id, contact_key)), at_s, add=add)
+                most = came if came > most else most
+            if most > rules.pings_per_contact_hour:
+                message = f"This contact was pinged {most} times within an hour."
+                found += (flaw("contact_pace", message),)
+        return found
 
     def _look_at_contact(self, offer: Offer, posted: Posted) -> list[Flaw]:
         zips, states = self._verticals[offer.vertical].where(offer.attributes)

@@ -37,7 +37,14 @@ class Pace:
     def count(self, key: int, at_s: int, *, add: bool = True) -> int:
         """How often a key came, this time included; counted only with ``add``."""
         window, into_s = divmod(at_s, self._window_s)
-        then, current, before = self._counts.get(key, (window, 0, 0))
+        known = self._counts.get(key)
+        if known is None:
+            if add:
+                self._counts[key] = (window, 1, 0)
+                if len(self._counts) > self._most:
+                    self._counts.popitem(last=False)
+            return 1
+        then, current, before = known
         if window == then + 1:
             current, before = 0, current
         elif window > then:
@@ -48,8 +55,6 @@ class Pace:
         if add:
             self._counts[key] = (window, current, before)
             self._counts.move_to_end(key)
-            if len(self._counts) > self._most:
-                self._counts.popitem(last=False)
         return current + before * (self._window_s - into_s) // self._window_s
 
 
