@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
+import asyncpg
+
 from exchange.core.model import CompanyId
 from exchange.flow.faults import Conflict, NotFound, Unavailable
 from exchange.flow.suppressions import Keys, ListNumber, Suppressed
@@ -21,6 +23,10 @@ from exchange.stores.redis_suppressions import RedisSuppressions
 
 CHANGES_AT_ONCE: Final = 2
 """Changes of a worker under way: uploads leave most of its connections to what sells."""
+
+
+REPLACE_TRIES: Final = 5
+"""How often a list tries to take the place of one that was made in the same moment."""
 
 
 class PostgresSuppressions:
@@ -106,6 +112,15 @@ class PostgresSuppressions:
 
     async def replace(self, number: ListNumber, now: datetime) -> Suppressed:
         """Let a new list hold in place of the company's, whole and at once."""
+        for _ in range(REPLACE_TRIES):
+            try:
+                return await self._replace(number, now)
+            except asyncpg.UniqueViolationError:
+                # Another list became the company's in the same moment: that one is replaced now.
+                continue
+        raise Unavailable("the company's list is being replaced by others; try again")
+
+    async def _replace(self, number: ListNumber, now: datetime) -> Suppressed:
         async with self._change(number) as (connection, held):
             company_id = CompanyId(held["company_id"])
             before = await connection.fetchval(QUERIES["end_suppression_list"], company_id)
