@@ -70,7 +70,7 @@ class Lap:
 
 
 class Decided(Struct, frozen=True, gc=False):
-    """What a ping came to before it is known whether its contact was sold: all but kept.
+    """What a ping came to before the fast store is asked about its contact: all but kept.
 
     ``body`` is the offer as it is written, empty where there is none.
     """
@@ -178,9 +178,13 @@ class Pinging:
         return self.write(opened, heard, self.hold(opened, heard))
 
     def hold(self, opened: Opened, heard: Hearing) -> Decision:
-        """Hold the auction."""
+        """Hold the auction: every campaign spelled out where they are few, else the contenders."""
         opened.lap.begin()
-        decision = self._hold(opened.ping, opened.now, heard, opened.gated)
+        market, ping, now, key = self._market, opened.ping, opened.now, self._terms.draw_key
+        if len(market.indexes[ping.vertical].runners) <= SPELLED_OUT:
+            decision = decide(market, ping, now, key, heard)
+        else:
+            decision = race(market, ping, now, key, heard, opened.gated)
         opened.lap.note("rank")
         return decision
 
@@ -243,12 +247,6 @@ class Pinging:
 
     def _screen(self, ping: Ping, seen: SeenContact, now: datetime) -> Reason | None:
         return screen(ping, self._market.verticals[ping.vertical], seen, self._terms.windows, now)
-
-    def _hold(self, ping: Ping, now: datetime, heard: Hearing, gated: Gated) -> Decision:
-        """Hold the auction: every campaign spelled out where they are few, else the contenders."""
-        if len(self._market.indexes[ping.vertical].runners) <= SPELLED_OUT:
-            return decide(self._market, ping, now, self._terms.draw_key, heard)
-        return race(self._market, ping, now, self._terms.draw_key, heard, gated)
 
     def _refuse(self, ping: Ping, attributes: Raw, now: datetime, reason: Reason) -> Receipt:
         if Reason.CONSENT_INCOMPLETE <= reason <= Reason.CONSENT_TEXT:

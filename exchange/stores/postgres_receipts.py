@@ -25,7 +25,7 @@ from exchange.stores.postgres import Postgres
 from exchange.stores.receipt_bodies import encode, read_receipt, write_receipt
 
 QUEUE_BOUND: Final = 20_000
-"""Receipts waiting at most; a few seconds of pings, some tens of megabytes."""
+"""Receipts waiting at most; a few seconds of pings, about a hundred megabytes."""
 
 BATCH: Final = 384
 """Few enough that adding them up keeps no ping waiting for more than a millisecond or two."""
@@ -35,7 +35,6 @@ STAND_ALREADY: Final = "XR001"
 
 PAUSE_S: Final = 0.03
 """Between batches: long enough to gather, short enough that a receipt is there when asked for."""
-
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)

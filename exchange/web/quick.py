@@ -9,7 +9,6 @@ wrong.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Final
@@ -61,7 +60,7 @@ class QuickPings:
         self._metrics = dispatcher.site.metrics
         self._reader = PingReader(self._doors.market.verticals, dispatcher.site.limits)
         self._pings = self._doors.ping_groups(self._told)
-        self._waiting: deque[Quick] = deque()
+        self._waiting: list[Quick] = []
 
     def take(
         self, head: Head, body: bytes, tell: Callable[[Said], None], leave: Callable[[], None]
@@ -85,9 +84,10 @@ class QuickPings:
 
     def _begin(self) -> None:
         """Begin all that wait, in groups; there are never more than there is room for."""
-        waiting = self._waiting
-        while waiting:
-            self._begin_group([waiting.popleft() for _ in range(min(GROUP, len(waiting)))])
+        # Taken out first: whatever happens to these, who comes next is begun again.
+        waiting, self._waiting = self._waiting, []
+        for first in range(0, len(waiting), GROUP):
+            self._begin_group(waiting[first : first + GROUP])
 
     def _begin_group(self, group: Sequence[Quick]) -> None:
         asks: list[tuple[Quick, Ping]] = []

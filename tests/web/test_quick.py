@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -17,10 +19,14 @@ from exchange.core.model import Ping, PingId, SellerId
 from exchange.flow.faults import Fault
 from exchange.flow.ports import Receipt
 from exchange.flow.registry import Caller
+from exchange.web import quick as quick_way
 from exchange.web.calls import Call, Site, WebLimits
+from exchange.web.dispatch import Said
+from exchange.web.heads import read_head
 from exchange.web.metrics import Metrics
 from exchange.web.ping_codec import answer_ping, read_ping, write_ping_answer
 from exchange.web.ping_reading import PingReader
+from exchange.web.quick import Quick, QuickPings
 from exchange.web.wire import JSON
 from tests.web.bodies import PING
 from tests.web.conftest import Wire
@@ -122,3 +128,53 @@ def test_an_offer_is_written_as_its_answer_says(legs: list[int], late_us: int, t
         test=test,
     )
     assert write_ping_answer(receipt) == JSON.encode(answer_ping(receipt))
+
+
+async def test_what_fails_unexpectedly_is_an_incident_of_its_own_ping_alone(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = PingReader.read
+    broken = json.dumps({**PING, "source": {"sub_id": "broken"}}).encode()
+
+    def fail_on_one(self: PingReader, body: bytes, *more: Any) -> Ping:
+        if body == broken:
+            raise RuntimeError("a defect")
+        return read(self, body, *more)
+
+    monkeypatch.setattr(PingReader, "read", fail_on_one)
+    answers = await asyncio.gather(
+        wire.call("POST", "/v1/ping", raw=broken),
+        *(wire.call("POST", "/v1/ping", PING) for _ in range(3)),
+    )
+    assert [answer.status for answer in answers] == [500, 200, 200, 200]
+    assert answers[0].json["incident"]
+
+
+async def test_a_turn_that_breaks_off_keeps_nobody_who_comes_later_waiting(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quick_way, "GROUP", 1)
+    begin, turns = QuickPings._begin_group, 0
+
+    def fail_first(self: QuickPings, group: Sequence[Quick]) -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 1:
+            raise RuntimeError("a defect")
+        begin(self, group)
+
+    monkeypatch.setattr(QuickPings, "_begin_group", fail_first)
+    pings = QuickPings(wire.server._dispatcher)
+    lines = ["POST /v1/ping HTTP/1.1", "Host: x", "Authorization: Bearer key-of-seller"]
+    head = read_head("\r\n".join([*lines, "Content-Length: 9"]).encode())
+    assert head is not None
+    told: asyncio.Future[Said] = asyncio.get_running_loop().create_future()
+    raised: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, facts: raised.append(facts))
+    # The second waits behind the first in one turn, and is what could be left lying.
+    for _ in range(2):
+        assert pings.take(head, json.dumps(PING).encode(), lambda _: None, lambda: None)
+    await asyncio.sleep(0)
+    assert pings.take(head, json.dumps(PING).encode(), told.set_result, lambda: None)
+    assert (await asyncio.wait_for(told, 5)).status == 200
+    assert len(raised) == 1
