@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from exchange.core.model import AttributeValue, Condition
+from exchange.core.model import Condition
 from exchange.core.money import MoneyError, parse_cents
 from exchange.core.quality.consent import ConsentRules
 from exchange.core.quality.flaws import CHECKS
@@ -225,12 +225,6 @@ def _ceil(bound: float | None) -> int | None:
 
 def _floor(bound: float | None) -> int | None:
     return None if bound is None else math.floor(_finite(bound))
-
-
-def attribute_values(attributes: Struct) -> dict[str, AttributeValue]:
-    """The attributes a lead really has, by name."""
-    values = {name: getattr(attributes, name) for name in attributes.__struct_fields__}
-    return {name: value for name, value in values.items() if value is not UNSET}
 
 
 def looks_like_contact(text: str) -> bool:

@@ -9,7 +9,6 @@ from exchange.core.verticals import (
     CONTACT_FIELDS,
     AttributeSpec,
     VerticalError,
-    attribute_values,
     find_contact_data,
 )
 from tests.core.making import LEAD, attributes, solar
@@ -43,7 +42,7 @@ def test_an_invalid_attribute_is_refused(values: dict[str, Any]) -> None:
 
 
 def test_what_a_lead_does_not_have_is_not_among_its_values() -> None:
-    assert attribute_values(attributes(SOLAR, **LEAD)) == LEAD
+    assert msgspec.to_builtins(attributes(SOLAR, **LEAD)) == LEAD
 
 
 def test_a_required_attribute_must_be_there() -> None:
