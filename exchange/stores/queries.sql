@@ -20,7 +20,7 @@ lateral (
 select id, ping_id, seller_id, body_hash, owner, answer from lead where id = $1
 
 -- name: reserve_deliveries
-select outcomes, changes from reserve_unbarred(
+select outcomes, changes from reserve_deliveries(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 
 -- name: settle_deliveries
