@@ -435,6 +435,9 @@ group by l.id
 -- name: lock_suppression_list
 select company_id, state, contacts, keys, version from suppression_list where number = $1 for update
 
+-- name: lock_suppressions_of
+select pg_advisory_xact_lock(7260415, hashtext($1))
+
 -- name: company_exists
 select exists (select 1 from company where id = $1)
 
@@ -442,8 +445,7 @@ select exists (select 1 from company where id = $1)
 select number, contacts, changed_at from suppression_list where company_id = $1 and state = 'current'
 
 -- name: add_suppression_list
-insert into suppression_list (company_id, state, changed_at) values ($1, $2, $3)
-on conflict do nothing returning number
+insert into suppression_list (company_id, state, changed_at) values ($1, $2, $3) returning number
 
 -- name: put_suppressions
 insert into suppression (list, key) select $1, key from unnest($2::bytea[]) as key order by key

@@ -130,6 +130,25 @@ async def test_a_new_list_that_was_given_up_replaces_nothing(lists: Lists) -> No
     assert await lists.copies.check() == []
 
 
+async def test_of_lists_that_become_the_companys_in_one_moment_one_holds_in_the_end(
+    lists: Lists,
+) -> None:
+    # As many at once as several workers would have under way.
+    lists.books._changing = asyncio.Semaphore(8)
+    for _ in range(8):
+        numbers = [await lists.books.open_new(ROOFS, NOW) for _ in range(4)]
+        for number in numbers:
+            await lists.books.put(number, [contact(number)], NOW)
+        await asyncio.gather(
+            *(lists.books.replace(number, NOW) for number in numbers),
+            lists.books.open(ROOFS, NOW),
+        )
+        assert (await lists.books.show(ROOFS)).contacts == 1
+        await lists.copies.mend()
+        assert await lists.copies.check() == []
+        assert await lists.books.drop(ROOFS, NOW) == 1
+
+
 async def test_changes_while_the_fast_store_is_away_stand_and_are_copied_afterwards(
     lists: Lists, monkeypatch: pytest.MonkeyPatch
 ) -> None:
