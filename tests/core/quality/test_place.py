@@ -47,6 +47,9 @@ def checks(of: Vertical, **values: Any) -> list[str]:
         pytest.param({"state": "TX", "timezone": "Europe/Paris"}, ["timezone"], id="abroad"),
         pytest.param({"state": "CA", "county": "Los Angeles County"}, [], id="its county"),
         pytest.param({"state": "MO", "county": "saint louis"}, [], id="however it is written"),
+        pytest.param({"state": "NM", "county": "Doña Ana County"}, [], id="with its accent"),
+        pytest.param({"state": "NM", "county": "Dona Ana"}, [], id="without it"),
+        pytest.param({"state": "VA", "county": "James City County"}, [], id="a city in its name"),
         pytest.param({"state": "CA", "county": "Cook"}, ["county"], id="another state's county"),
     ],
 )
