@@ -455,8 +455,9 @@ on conflict do nothing returning key
 delete from suppression where list = $1 and key = any($2::bytea[]) returning key
 
 -- name: move_suppression_list
-update suppression_list set contacts = contacts + $2, keys = keys + $3, version = version + 1,
-    changed_at = $4, touched_at = clock_timestamp()
+-- One digest under both fields counts twice as it is put on, and once as it is taken off.
+update suppression_list set contacts = least(contacts + $2, keys + $3), keys = keys + $3,
+    version = version + 1, changed_at = $4, touched_at = clock_timestamp()
 where number = $1
 
 -- name: touch_suppression_list

@@ -112,6 +112,17 @@ async def test_lists_of_many_companies_share_a_contact(lists: Lists) -> None:
     assert sorted((await lists.copy.counts()).values()) == [1, 3]
 
 
+async def test_a_digest_given_under_either_field_by_itself_can_be_taken_off_without_its_field(
+    lists: Lists,
+) -> None:
+    number = await lists.books.open(ROOFS, NOW)
+    phone, email = contact(0)
+    assert await lists.books.put(number, [(phone,), (email,)], NOW) == 2
+    assert await lists.books.take(number, [(phone, email)], NOW) == 1
+    assert (await lists.books.show(ROOFS)).contacts == 0
+    assert await lists.copies.check() == []
+
+
 async def test_a_company_nobody_knows_has_no_list(lists: Lists) -> None:
     for call in (lists.books.open, lists.books.open_new, lists.books.drop):
         with pytest.raises(NotFound):
