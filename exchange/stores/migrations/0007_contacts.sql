@@ -1,5 +1,6 @@
 -- Contacts: which leads keep one from being sold again, and which ones companies do not want.
 -- Source: rules §3.1 and §3.2.
+-- What is made anew here takes more than it did: all workers of the version before must be stopped.
 
 drop function claim_leads(
     text, text[], text[], text[], text[], boolean[], text[], bytea[], bytea[], bytea[], smallint[],
