@@ -10,6 +10,7 @@ from typing import Final
 
 from exchange.core.masks import Bounds
 from exchange.core.model import Ping
+from exchange.core.quality.consent import parts_given
 from exchange.core.quality.flaws import BEST_SCORE, has_place_flaw
 from exchange.core.quality.requires import Requires
 from exchange.core.reasons import Reason
@@ -65,7 +66,7 @@ class DemandIndex:
         if self._place and ping.flaws and has_place_flaw(ping.flaws):
             yield Reason.PLACE_DEMANDED, self._place
         if self._consent:
-            yield Reason.CONSENT_DEMANDED, self._without_proof(frozenset(ping.consent))
+            yield Reason.CONSENT_DEMANDED, self._without_proof(parts_given(ping.consent))
 
     def _without_proof(self, given: frozenset[str]) -> int:
         known = self._proofs.get(given)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from exchange.core.model import CompanyId, Ping
-from exchange.core.quality.consent import judge_consent
+from exchange.core.quality.consent import judge_consent, parts_given
 from exchange.core.reasons import Reason
 from exchange.core.verticals import Vertical
 
@@ -52,7 +52,7 @@ def screen(
     """
     if now - ping.captured_at > timedelta(seconds=vertical.max_age_s):
         return Reason.LEAD_TOO_OLD
-    if vertical.consent_required and not ping.consent:
+    if vertical.consent_required and not parts_given(ping.consent):
         return Reason.CONSENT_MISSING
     if vertical.consent is not None:
         fault = judge_consent(ping.consent, vertical.consent, now)

@@ -63,7 +63,8 @@ class Claims:
         """While no other claim of this worker with any of these keys is under way."""
         under_way = self._under_way
         while under_way and (before := next(filter(None, map(under_way.get, contact_keys)), None)):
-            await before
+            # Shielded: who is given up here must not end it for its claim and all who wait.
+            await asyncio.shield(before)
         ended = asyncio.get_running_loop().create_future()
         under_way.update(dict.fromkeys(contact_keys, ended))
         try:

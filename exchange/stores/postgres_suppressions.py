@@ -13,8 +13,6 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
-import asyncpg
-
 from exchange.core.model import CompanyId
 from exchange.flow.faults import Conflict, NotFound, Unavailable
 from exchange.flow.suppressions import Keys, ListNumber, Suppressed
@@ -23,10 +21,6 @@ from exchange.stores.redis_suppressions import RedisSuppressions
 
 CHANGES_AT_ONCE: Final = 2
 """Changes of a worker under way: uploads leave most of its connections to what sells."""
-
-
-REPLACE_TRIES: Final = 5
-"""How often a list tries to take the place of one that was made in the same moment."""
 
 
 class PostgresSuppressions:
@@ -61,14 +55,17 @@ class PostgresSuppressions:
 
     async def open(self, company_id: CompanyId, now: datetime) -> ListNumber:
         """The company's list, made where there is none."""
-        await self._check_known(company_id)
         number = await self._postgres.value("suppression_list_of", company_id)
         if number is not None:
             return ListNumber(number)
-        number = await self._postgres.value("add_suppression_list", company_id, "current", now)
-        if number is None:
-            # Another request made it in the same moment.
-            return ListNumber(await self._postgres.value("suppression_list_of", company_id))
+        await self._check_known(company_id)
+        async with self._settling(company_id) as connection:
+            number = await connection.fetchval(QUERIES["suppression_list_of"], company_id)
+            if number is not None:
+                return ListNumber(number)
+            number = await connection.fetchval(
+                QUERIES["add_suppression_list"], company_id, "current", now
+            )
         await self._tell_copy(number, self._copy.open(number))
         await self._tell_copy(number, self._copy.name(number, company_id, instead_of=None))
         return ListNumber(number)
@@ -112,17 +109,9 @@ class PostgresSuppressions:
 
     async def replace(self, number: ListNumber, now: datetime) -> Suppressed:
         """Let a new list hold in place of the company's, whole and at once."""
-        for _ in range(REPLACE_TRIES):
-            try:
-                return await self._replace(number, now)
-            except asyncpg.UniqueViolationError:
-                # Another list became the company's in the same moment: that one is replaced now.
-                continue
-        raise Unavailable("the company's list is being replaced by others; try again")
-
-    async def _replace(self, number: ListNumber, now: datetime) -> Suppressed:
         async with self._change(number) as (connection, held):
             company_id = CompanyId(held["company_id"])
+            await connection.execute(QUERIES["lock_suppressions_of"], company_id)
             before = await connection.fetchval(QUERIES["end_suppression_list"], company_id)
             await connection.execute(QUERIES["set_suppression_list_current"], number, now)
             await self._tell_copy(number, self._copy.name(number, company_id, instead_of=before))
@@ -134,12 +123,24 @@ class PostgresSuppressions:
 
     async def drop(self, company_id: CompanyId, now: datetime) -> int:
         """End a company's list; gives how many contacts were on it."""
-        row = await self._postgres.row("end_suppression_list", company_id)
+        async with self._settling(company_id) as connection:
+            row = await connection.fetchrow(QUERIES["end_suppression_list"], company_id)
         if row is None:
             await self._check_known(company_id)
             return 0
         await self._tell_copy(row["number"], self._copy.unname(row["number"]))
         return int(row["contacts"])
+
+    @asynccontextmanager
+    async def _settling(self, company_id: CompanyId) -> AsyncIterator[Any]:
+        """A transaction in which no other says which list is the company's."""
+        async with (
+            self._changing,
+            self._postgres.connection() as connection,
+            connection.transaction(),
+        ):
+            await connection.execute(QUERIES["lock_suppressions_of"], company_id)
+            yield connection
 
     @asynccontextmanager
     async def _change(self, number: ListNumber) -> AsyncIterator[tuple[Any, Record]]:

@@ -20,7 +20,7 @@ lateral (
 select id, ping_id, seller_id, body_hash, owner, answer from lead where id = $1
 
 -- name: reserve_deliveries
-select outcomes, changes from reserve_unbarred(
+select outcomes, changes from reserve_deliveries(
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 
 -- name: settle_deliveries
@@ -435,6 +435,9 @@ group by l.id
 -- name: lock_suppression_list
 select company_id, state, contacts, keys, version from suppression_list where number = $1 for update
 
+-- name: lock_suppressions_of
+select pg_advisory_xact_lock(7260415, hashtext($1))
+
 -- name: company_exists
 select exists (select 1 from company where id = $1)
 
@@ -442,8 +445,7 @@ select exists (select 1 from company where id = $1)
 select number, contacts, changed_at from suppression_list where company_id = $1 and state = 'current'
 
 -- name: add_suppression_list
-insert into suppression_list (company_id, state, changed_at) values ($1, $2, $3)
-on conflict do nothing returning number
+insert into suppression_list (company_id, state, changed_at) values ($1, $2, $3) returning number
 
 -- name: put_suppressions
 insert into suppression (list, key) select $1, key from unnest($2::bytea[]) as key order by key
@@ -453,8 +455,9 @@ on conflict do nothing returning key
 delete from suppression where list = $1 and key = any($2::bytea[]) returning key
 
 -- name: move_suppression_list
-update suppression_list set contacts = contacts + $2, keys = keys + $3, version = version + 1,
-    changed_at = $4, touched_at = clock_timestamp()
+-- One digest under both fields counts twice as it is put on, and once as it is taken off.
+update suppression_list set contacts = least(contacts + $2, keys + $3), keys = keys + $3,
+    version = version + 1, changed_at = $4, touched_at = clock_timestamp()
 where number = $1
 
 -- name: touch_suppression_list

@@ -34,7 +34,7 @@ class RedisSuppressions:
         self._pipe = pipe
         self._suppress = PipeScript(pipe, "suppress.lua")
         self._forget = PipeScript(pipe, "forget.lua")
-        self._tally = PipeScript(pipe, "tally.lua")
+        self._count = PipeScript(pipe, "count.lua")
 
     async def change(
         self, number: int, keys: Sequence[bytes], *, put: bool, moves: tuple[int, int] | None
@@ -103,7 +103,7 @@ class RedisSuppressions:
         """How many keyed hashes the copy has of each list, counted one by one."""
         counts: dict[int, int] = {}
         for buckets in _all_buckets():
-            for number, count in _pairs(await self._tally.run(buckets, ())):
+            for number, count in _pairs(await self._count.run(buckets, ())):
                 counts[int(number)] = counts.get(int(number), 0) + int(count)
         return counts
 

@@ -32,6 +32,7 @@ def test_a_lead_beyond_its_verticals_age_is_refused(age_s: int, reason: Reason |
     [
         pytest.param(True, {}, Reason.CONSENT_MISSING, id="demanded and missing"),
         pytest.param(True, {"trustedform_url": "certificate"}, None, id="demanded and there"),
+        pytest.param(True, {"given_at": " "}, Reason.CONSENT_MISSING, id="demanded and blank"),
         pytest.param(False, {}, None, id="not demanded"),
     ],
 )

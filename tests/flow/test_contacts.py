@@ -115,6 +115,27 @@ async def test_a_contact_posted_at_once_by_two_sellers_on_two_workers_is_sold_on
     assert await desk.value("select count(*) from sale") == len(people)
 
 
+async def test_a_post_given_up_while_it_waits_for_another_of_its_contact_takes_no_other_along(
+    desk: Desk,
+) -> None:
+    seller, posting = await desk.seller(), desk.exchange.posting
+    await desk.campaign(await desk.company(), 20_00)
+    offers = [await offered(desk, seller, ADA) for _ in range(3)]
+    async with desk.exchange.postgres.connection() as connection, connection.transaction():
+        # The first claim cannot end yet: the contact is locked.
+        await connection.execute("select pg_advisory_xact_lock(7260413, hashtext($1))", ADA)
+        first, second, third = (asyncio.create_task(post(desk, one, ADA)) for one in offers)
+        await until(lambda: posting.running == 3)
+        await desk.awaited(
+            "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+        )
+        list(posting._running.values())[1].cancel()
+        await asyncio.gather(second, return_exceptions=True)
+    assert [told(await one) for one in (first, third)] == [
+        ("sold", None), ("refused", Reason.CONTACT_SOLD),
+    ]  # fmt: skip
+
+
 async def test_contacts_that_share_one_field_are_one_contact(desk: Desk) -> None:
     seller = await desk.seller()
     await desk.campaign(await desk.company(), 20_00)

@@ -112,6 +112,17 @@ async def test_lists_of_many_companies_share_a_contact(lists: Lists) -> None:
     assert sorted((await lists.copy.counts()).values()) == [1, 3]
 
 
+async def test_a_digest_given_under_either_field_by_itself_can_be_taken_off_without_its_field(
+    lists: Lists,
+) -> None:
+    number = await lists.books.open(ROOFS, NOW)
+    phone, email = contact(0)
+    assert await lists.books.put(number, [(phone,), (email,)], NOW) == 2
+    assert await lists.books.take(number, [(phone, email)], NOW) == 1
+    assert (await lists.books.show(ROOFS)).contacts == 0
+    assert await lists.copies.check() == []
+
+
 async def test_a_company_nobody_knows_has_no_list(lists: Lists) -> None:
     for call in (lists.books.open, lists.books.open_new, lists.books.drop):
         with pytest.raises(NotFound):
@@ -128,6 +139,25 @@ async def test_a_new_list_that_was_given_up_replaces_nothing(lists: Lists) -> No
     await lists.copies.mend()
     assert (await lists.books.show(ROOFS)).contacts == 1
     assert await lists.copies.check() == []
+
+
+async def test_of_lists_that_become_the_companys_in_one_moment_one_holds_in_the_end(
+    lists: Lists,
+) -> None:
+    # As many at once as several workers would have under way.
+    lists.books._changing = asyncio.Semaphore(8)
+    for _ in range(8):
+        numbers = [await lists.books.open_new(ROOFS, NOW) for _ in range(4)]
+        for number in numbers:
+            await lists.books.put(number, [contact(number)], NOW)
+        await asyncio.gather(
+            *(lists.books.replace(number, NOW) for number in numbers),
+            lists.books.open(ROOFS, NOW),
+        )
+        assert (await lists.books.show(ROOFS)).contacts == 1
+        await lists.copies.mend()
+        assert await lists.copies.check() == []
+        assert await lists.books.drop(ROOFS, NOW) == 1
 
 
 async def test_changes_while_the_fast_store_is_away_stand_and_are_copied_afterwards(

@@ -50,22 +50,28 @@ class ConsentFault(Struct, frozen=True):
         return Flaw(check=f"consent.{self.name}", points=0, message=self.message)
 
 
+def parts_given(consent: Mapping[str, str]) -> frozenset[str]:
+    """The names of a proof's parts; one without a text is not there."""
+    return frozenset([name for name, text in consent.items() if text and not text.isspace()])
+
+
 def judge_consent(
     consent: Mapping[str, str], rules: ConsentRules, now: datetime
 ) -> ConsentFault | None:
     """The first thing wrong with a proof of consent; None if nothing is."""
+    given = parts_given(consent)
     for name in rules.required:
-        if not consent.get(name, "").strip():
+        if name not in given:
             return _fault(Reason.CONSENT_INCOMPLETE, name, "is missing")
     for name in rules.certificates:
-        if name in consent and (why := _why_no_certificate(consent[name], rules.hosts)):
+        if name in given and (why := _why_no_certificate(consent[name], rules.hosts)):
             return _fault(Reason.CONSENT_CERTIFICATE, name, why)
-    if rules.given_at is not None and rules.given_at in consent:
+    if rules.given_at is not None and rules.given_at in given:
         fault = _judge_time(consent[rules.given_at], rules.given_at, rules.max_age_s, now)
         if fault is not None:
             return fault
     name = rules.text_version or ""
-    if name in consent and rules.text_versions and consent[name] not in rules.text_versions:
+    if name in given and rules.text_versions and consent[name] not in rules.text_versions:
         known = ", ".join(rules.text_versions)
         return _fault(Reason.CONSENT_TEXT, name, f"is none of {known}")
     return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from unicodedata import normalize
 
 _OF_STATES: Final = """
 AL: Autauga; Baldwin; Barbour; Bibb; Blount; Bullock; Butler; Calhoun; Chambers; Cherokee;
@@ -370,14 +371,17 @@ PR: Adjuntas; Aguada; Aguadilla; Aguas Buenas; Aibonito; Anasco; Arecibo; Arroyo
 
 _KIND: Final = re.compile(
     r"(?:county|parish|borough|censusarea|municipality|municipio|cityandborough|planningregion"
-    r"|city)$"
+    r"|city)+$"
 )
 _NO_LETTER: Final = re.compile("[^a-z]")
 
 
 def fold_county(name: str) -> str:
-    """A county's name without case, marks and the word for its kind: ``St. Louis County``."""
-    letters = _NO_LETTER.sub("", name.lower())
+    """A county's name without case, accents, marks and the words for its kind.
+
+    ``Doña Ana County`` is ``donaana``; ``James City`` and ``James City County`` are ``james``.
+    """
+    letters = _NO_LETTER.sub("", normalize("NFKD", name.lower()))
     if letters.startswith("saint"):
         letters = "st" + letters[5:]
     return _KIND.sub("", letters) or letters

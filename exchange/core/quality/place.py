@@ -60,7 +60,6 @@ class PlaceCheck:
         self._zones = tuple((place.timezone, place.state) for place in places if place.timezone)
         self._counties = tuple((place.county, place.state) for place in places if place.county)
         self._known = counties_of_states() if self._counties else {}
-        self.is_idle = not places
 
     def look(self, attributes: Struct) -> tuple[Flaw, ...]:
         """What does not belong together; nothing is said of what the lead leaves out."""

@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from exchange.core.quality.consent import parts_given
 from exchange.core.quality.flaws import CHECKS, Flaw, has_place_flaw
 from exchange.core.reasons import Reason
 
@@ -18,8 +19,8 @@ from exchange.core.reasons import Reason
 class Requires(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A campaign's demands. ``min_score`` is 0 to 100; ``consent`` are names that must be there.
 
-    ``min_score`` and ``consent`` hold on ping; with the contact the score is looked at again. The
-    others that name a phone or an email demand that there is one.
+    ``min_score`` and ``consent`` hold on ping; with the contact the score is looked at again.
+    ``phone_valid`` and ``email_deliverable`` demand that there is a phone or an email.
     """
 
     min_score: int = 0
@@ -55,7 +56,7 @@ def demand_unmet(
         return Reason.SCORE_BELOW
     if requires.place_consistent and has_place_flaw(flaws):
         return Reason.PLACE_DEMANDED
-    if any(name not in consent for name in requires.consent):
+    if requires.consent and not parts_given(consent).issuperset(requires.consent):
         return Reason.CONSENT_DEMANDED
     return None
 

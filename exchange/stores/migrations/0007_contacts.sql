@@ -1,5 +1,15 @@
 -- Contacts: which leads keep one from being sold again, and which ones companies do not want.
 -- Source: rules §3.1 and §3.2.
+-- What is made anew here takes more than it did: all workers of the version before must be stopped.
+
+drop function claim_leads(
+    text, text[], text[], text[], text[], boolean[], text[], bytea[], bytea[], bytea[], smallint[],
+    text[], timestamptz[], timestamptz[], integer[], integer[], bigint[], integer[], text[],
+    integer[], text[], text[], bigint[], bigint[], date[], timestamptz[], timestamptz[], text[],
+    bytea[], integer[], text[], timestamptz[], bigint[], bigint[]);
+drop function reserve_deliveries(
+    text, text[], text[], integer[], integer[], text[], text[], boolean[], bigint[], bigint[],
+    date[], timestamptz[], integer[], text[], timestamptz[], timestamptz[], bigint[], bigint[]);
 
 -- Leads by the keyed hashes of their contact, of which there are two at most. The indexes hold eight
 -- bytes of each hash; what they find is compared whole.
@@ -103,17 +113,22 @@ begin
             from generate_subscripts(p_companies, 1) as nth);
 end $$;
 
--- Writes leads down as claim_leads did, which stays for workers of the version before, and decides
--- whether a contact may be sold again. A lead is refused if another of its contact is open or was
--- sold within p_market_days (whoever sold it) or p_seller_days (the same seller); 0 is off. It is
--- written with the refusal as its answer: p_if_sold, or p_if_open where nothing of its contact is
--- sold yet. Nobody hears of it, and it keeps no other from being sold.
+-- Writes leads down, and of those whose first company takes them for certain (nobody is to be asked)
+-- and has room, the whole sale: delivery, ledger, window, answer. Whatever stops this transaction
+-- leaves nothing of them.
+-- Leads, their legs and their sales are arrays of their own; p_leg_leads and p_sale_leads say whose
+-- each is. A lead with a sale has one leg. p_contact_keys are apart by spaces.
+-- It decides whether a contact may be sold again: a lead is refused if another of its contact is
+-- open or was sold within p_market_days (whoever sold it) or p_seller_days (the same seller); 0 is
+-- off. It is written with the refusal as its answer: p_if_sold, or p_if_open where nothing of its
+-- contact is sold yet. Nobody hears of it, and it keeps no other from being sold.
 -- An advisory lock of each key, taken before everything else and in their order, is what makes this
 -- one step: of two posts of a contact the second sees the first. No two leads of one call may share
 -- a contact, for which the caller sees.
 -- No sale is made to a company that bought the contact within p_company_days, or suppresses it: such
 -- a lead is claimed only, and goes down the ranks.
--- refused are the places of leads written as refused, while_open whether by p_if_open.
+-- Gives the places of the leads written, of the sales made, and the companies' changes; refused are
+-- the places of leads written as refused, while_open whether by p_if_open.
 create function claim_leads(
     p_owner text,
     p_leads text[], p_pings text[], p_sellers text[], p_verticals text[], p_tests boolean[],
@@ -273,12 +288,14 @@ begin
     changes := company_changes(v_bought, p_days, p_campaigns, (select max(at) from unnest(p_at) at));
 end $$;
 
--- Holds room as reserve_deliveries does, but not for companies that are not to have the lead's
--- contact: 'suppressed' or 'sold_before' is the word of those. A delivery that was written down
--- already stands: its company may have heard of the lead.
--- Under the locks that reserve_deliveries takes, in its order. One contact twice for one company is
--- for the caller to ask one after the other: neither would see the other here.
-create function reserve_unbarred(
+-- Holds caps, budget and balance for deliveries and writes them down as open, one after the other
+-- as they were asked. Of each: 'reserved', 'lost' (the lead is finished or another worker's),
+-- 'taken' (this delivery was settled before), why the company is not to have the lead's contact
+-- ('suppressed', 'sold_before'), or why there is no room: inactive, balance, cap, budget. A delivery
+-- that was written down already stands whatever its contact: its company may have heard of the lead.
+-- p_cap_deliveries says whose cap each cap is. One contact twice for one company is for the caller
+-- to ask one after the other: neither would see the other here.
+create function reserve_deliveries(
     p_owner text, p_deliveries text[], p_leads text[], p_legs integer[], p_places integer[],
     p_companies text[], p_campaigns text[], p_tests boolean[], p_charged bigint[],
     p_seller_cents bigint[], p_days date[], p_at timestamptz[],
@@ -287,16 +304,23 @@ create function reserve_unbarred(
     out outcomes text[], out changes text[]
 ) language plpgsql set plan_cache_mode = force_generic_plan as $$
 declare
-    v_contacts text[];
+    c company%rowtype;
     v_pings text[];
+    v_contacts text[];
     v_bars text[];
-    v_leads text[] := p_leads;
+    v_cap record;
+    v_state text;
+    v_leads bigint;
+    v_spend bigint;
+    v_why text;
+    v_is_new boolean;
+    v_touched text[];
 begin
     perform 1 from lead where id = any(p_leads) order by id for no key update;
     perform 1 from company where id = any(p_companies) order by id for no key update;
-    select array_agg(array_to_string(l.contact_keys, ' ') order by asked.nth),
-           array_agg(l.ping_id order by asked.nth)
-    into v_contacts, v_pings
+    select array_agg(l.ping_id order by asked.nth),
+           array_agg(array_to_string(l.contact_keys, ' ') order by asked.nth)
+    into v_pings, v_contacts
     from unnest(p_leads) with ordinality as asked (id, nth) left join lead l on l.id = asked.id;
     if cardinality(p_leads) > 1 and p_company_days > 0 and exists (
         select 1
@@ -311,20 +335,64 @@ begin
         p_companies, array(select generate_subscripts(p_leads, 1)), v_contacts, p_tests, p_at,
         case when p_company_days > 0 then leads_of_contacts(v_pings, v_contacts) end,
         p_company_days);
-    if v_bars is not null then
-        select array_agg(case when v_bars[nth] is null or d.id is not null then p_leads[nth]
-                              else '' end order by nth)
-        into v_leads
-        from generate_subscripts(p_leads, 1) as nth left join delivery d on d.id = p_deliveries[nth];
-    end if;
-    select r.outcomes, r.changes into outcomes, changes
-    from reserve_deliveries(
-        p_owner, p_deliveries, v_leads, p_legs, p_places, p_companies, p_campaigns, p_tests,
-        p_charged, p_seller_cents, p_days, p_at, p_cap_deliveries, p_periods, p_starts, p_ends,
-        p_most_leads, p_most_spend) as r;
-    if v_bars is not null then
-        select array_agg(case when v_leads[nth] = '' then v_bars[nth] else outcomes[nth] end
-                         order by nth)
-        into outcomes from generate_subscripts(p_leads, 1) as nth;
-    end if;
+    for i in 1 .. cardinality(p_deliveries) loop
+        perform 1 from lead where id = p_leads[i] and owner = p_owner and finished_at is null;
+        if not found then outcomes[i] := 'lost'; continue; end if;
+        select state into v_state from delivery where id = p_deliveries[i];
+        if found then
+            outcomes[i] := case when v_state = 'open' then 'reserved' else 'taken' end;
+            continue;
+        end if;
+        if v_bars[i] is not null then outcomes[i] := v_bars[i]; continue; end if;
+        select * into c from company where id = p_companies[i];
+        if not found or not c.active then outcomes[i] := 'inactive'; continue; end if;
+        if not p_tests[i] then
+            v_why := case when c.prepaid and c.balance - c.held < p_charged[i] then 'balance' end;
+            v_is_new := false;
+            for v_cap in
+                select * from unnest(p_cap_deliveries, p_periods, p_starts, p_ends, p_most_leads,
+                                     p_most_spend)
+                    as cap (delivery, period, starts_at, ends_at, leads, spend)
+                where cap.delivery = i
+            loop
+                exit when v_why is not null;
+                select leads, spend into v_leads, v_spend from usage
+                where campaign_id = p_campaigns[i] and period = v_cap.period
+                  and starts_at = v_cap.starts_at;
+                if not found then
+                    v_is_new := true;
+                    select leads, spend into v_leads, v_spend
+                    from used_of_period(p_campaigns[i], v_cap.starts_at, v_cap.ends_at);
+                end if;
+                v_why := case when v_leads + 1 > v_cap.leads then 'cap'
+                    when v_spend + p_charged[i] > v_cap.spend then 'budget' end;
+            end loop;
+            if v_why is not null then outcomes[i] := v_why; continue; end if;
+            -- Only now, so that a turn without room leaves nothing the market was not told of.
+            if v_is_new then
+                perform keep_usage(p_companies[i], p_campaigns[i], array_agg(cap.period),
+                                   array_agg(cap.starts_at), array_agg(cap.ends_at))
+                from unnest(p_cap_deliveries, p_periods, p_starts, p_ends)
+                    as cap (delivery, period, starts_at, ends_at)
+                where cap.delivery = i;
+            end if;
+            update usage set leads = leads + 1, spend = spend + p_charged[i]
+            where campaign_id = p_campaigns[i] and starts_at <= p_at[i] and p_at[i] < ends_at;
+            update company set held = held + p_charged[i] where id = p_companies[i];
+            v_touched := v_touched || p_companies[i];
+        end if;
+        insert into delivery (id, lead_id, leg, place, company_id, campaign_id, test, charged,
+                              seller_cents, day, era, reserved_at)
+        values (p_deliveries[i], p_leads[i], p_legs[i], p_places[i], p_companies[i],
+                p_campaigns[i], p_tests[i], p_charged[i], p_seller_cents[i], p_days[i], c.era,
+                p_at[i]);
+        update lead set state = 'delivering' where id = p_leads[i] and state <> 'delivering';
+        update leg set state = 'delivering' where lead_id = p_leads[i] and leg = p_legs[i]
+            and state in ('received', 'delivering');
+        outcomes[i] := 'reserved';
+    end loop;
+    if v_touched is null then return; end if;
+    update company set version = version + 1, changed_at = clock_timestamp()
+    where id = any(v_touched);
+    changes := company_changes(v_touched, p_days, p_campaigns, (select max(at) from unnest(p_at) at));
 end $$;

@@ -39,7 +39,7 @@ found_flaws = st.lists(
 @st.composite
 def pings(draw: st.DrawFn) -> Ping:
     flaws = draw(found_flaws)
-    consent = dict.fromkeys(draw(st.sets(st.sampled_from(NAMES))), "x")
+    consent = draw(st.dictionaries(st.sampled_from(NAMES), st.sampled_from(["x", "", " "])))
     return ping(SOLAR, flaws=flaws, quality_score=score_of(flaws), consent=consent)
 
 
@@ -93,6 +93,7 @@ def assert_agreed(made: Market, asked: list[Ping]) -> None:
         pytest.param(Requires(place_consistent=True), Reason.PLACE_DEMANDED, id="a place"),
         pytest.param(Requires(consent=("certificate",)), None, id="the consent it has"),
         pytest.param(Requires(consent=("version",)), Reason.CONSENT_DEMANDED, id="more consent"),
+        pytest.param(Requires(consent=("given_at",)), Reason.CONSENT_DEMANDED, id="not a blank"),
         pytest.param(Requires(phone_valid=True), None, id="what only a post can show"),
         pytest.param(
             Requires(min_score=61, place_consistent=True, consent=("version",)),
@@ -106,7 +107,7 @@ def test_a_campaign_that_demands_more_does_not_bid_and_says_why(
 ) -> None:
     made = market([campaign("roofs", requires=requires)], vertical=SOLAR)
     flaws = (flaw("zip_state", "Odd."),)
-    one = ping(SOLAR, flaws=flaws, quality_score=60, consent={"certificate": "x"})
+    one = ping(SOLAR, flaws=flaws, quality_score=60, consent={"certificate": "x", "given_at": " "})
     decision = race(made, one, NOW, DRAW_KEY)
     assert decision.reasons == ({} if reason is None else {reason.code: 1})
     assert bool(decision.award.winners) is (reason is None)

@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 import pytest
 
 from exchange.core.quality.counties import counties_of_states
-from exchange.core.quality.place import PlaceCheck
+from exchange.core.quality.place import PlaceCheck, places_of
 from exchange.core.quality.zip_prefixes import STATES_OF_PREFIX, ZONES_OF_STATE
 from exchange.core.verticals import STATES, AttributeSpec, Vertical, VerticalSpec, compile_vertical
 from tests.core.making import attributes
@@ -47,6 +47,9 @@ def checks(of: Vertical, **values: Any) -> list[str]:
         pytest.param({"state": "TX", "timezone": "Europe/Paris"}, ["timezone"], id="abroad"),
         pytest.param({"state": "CA", "county": "Los Angeles County"}, [], id="its county"),
         pytest.param({"state": "MO", "county": "saint louis"}, [], id="however it is written"),
+        pytest.param({"state": "NM", "county": "Doña Ana County"}, [], id="with its accent"),
+        pytest.param({"state": "NM", "county": "Dona Ana"}, [], id="without it"),
+        pytest.param({"state": "VA", "county": "James City County"}, [], id="a city in its name"),
         pytest.param({"state": "CA", "county": "Cook"}, ["county"], id="another state's county"),
     ],
 )
@@ -61,8 +64,8 @@ def test_each_place_of_a_lead_is_looked_at_by_itself() -> None:
 
 
 def test_a_vertical_without_places_has_nothing_to_look_at() -> None:
-    assert PlaceCheck(vertical(state=STATE, remark=TEXT)).is_idle
-    assert not PlaceCheck(HOMES).is_idle
+    assert places_of(vertical(state=STATE, remark=TEXT)) == ()
+    assert len(places_of(HOMES)) == 1 and len(places_of(MOVES)) == 2
 
 
 def test_every_state_has_zip_codes_a_time_and_counties() -> None:
