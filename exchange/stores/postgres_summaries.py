@@ -1,6 +1,6 @@
 """Day summaries: kept behind the posts, made anew from the facts, and held against them.
 
-What is counted is noted by the transaction that made it (migration 0013), so nothing is counted
+What is counted is noted by the transaction that made it (migration 0012), so nothing is counted
 twice and nothing forgotten, whatever dies when. Implements `flow.summarising.Summaries`.
 """
 
