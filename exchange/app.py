@@ -56,7 +56,6 @@ from exchange.flow.returns import Returning
 from exchange.flow.sale_terms import SaleTerms
 from exchange.flow.sell import Selling
 from exchange.flow.standings import Standings
-from exchange.flow.summarising import Summarising
 from exchange.flow.what_if import WhatIf
 from exchange.settings import QualitySettings, Secrets, Settings
 from exchange.stores.check import Checked, check
@@ -77,7 +76,7 @@ from exchange.stores.postgres_returns import PostgresReturns
 from exchange.stores.postgres_reviews import PostgresReviews
 from exchange.stores.postgres_snapshots import PostgresSnapshots
 from exchange.stores.postgres_standings import PostgresFactors, PostgresStandings
-from exchange.stores.postgres_summaries import PostgresSummaries
+from exchange.stores.postgres_summaries import HURRY_S, TURN_S, PostgresSummaries
 from exchange.stores.postgres_suppressions import PostgresSuppressions
 from exchange.stores.rebuild import Rebuilt, rebuild
 from exchange.stores.redis_client import quick_client, waiting_client
@@ -85,7 +84,7 @@ from exchange.stores.redis_mirror import RedisFeed, RedisMirror
 from exchange.stores.redis_offers import RedisOffers
 from exchange.stores.redis_pipe import RedisPipe
 from exchange.stores.redis_suppressions import RedisSuppressions
-from exchange.stores.suppression_copies import SuppressionCopies
+from exchange.stores.suppression_copies import KEEP_S, SuppressionCopies
 from exchange.stores.vault import ContactVault
 
 RETIRE_S: Final = 1.0
@@ -198,11 +197,7 @@ class Exchange:
                 "suppression list not copied", list=number, error=str(error)
             ),
         )
-        self.suppression_copies = SuppressionCopies(
-            self.postgres,
-            copy,
-            lambda error: log.warning("loop failed", loop="suppressions", error=str(error)),
-        )
+        self.suppression_copies = SuppressionCopies(self.postgres, copy)
         self.snapshots = PostgresSnapshots(self.postgres)
         self.inbox = PostgresInbox(self.postgres, self.vault)
         self.reports: Reports = PostgresReports(self.postgres)
@@ -236,9 +231,9 @@ class Exchange:
             rebuild=self._rebuild_mirror,
             tidy=self._tidy,
             adjust=self.dynamics.follow,
-            on_error=self._tell_loop,
+            on_error=self._tell_failed_step,
         )
-        self.summarising = Summarising(self.summaries, self._tell_loop)
+        self._background = Background(self._tell_failed_step)
 
     def _build_returns(self) -> None:
         settings, policy = self.settings, self.settings.returns.policy
@@ -455,7 +450,6 @@ class Exchange:
             monotonic=time.monotonic,
             on_error=self._tell_failed_step,
         )
-        self._background = Background(self._tell_failed_step)
 
     async def _start_alerts(self) -> None:
         """Begin what goes on beside the market, as far as the settings want it."""
@@ -463,7 +457,6 @@ class Exchange:
         self._stack.push_async_callback(self.notifier.close)
         self._stack.push_async_callback(self.notifying.close)
         self._stack.push_async_callback(self.connections.close)
-        self._stack.push_async_callback(self._background.stop)
         begin, alerts = self._background.begin, self.settings.alerts
         if alerts.every_s:
             # Every worker asks so often whether it is its turn; one of them has it.
@@ -497,11 +490,10 @@ class Exchange:
         self._stack.push_async_callback(self._retire)
         await self.following.start()
         self._stack.push_async_callback(self.following.stop)
-        self.suppression_copies.start()
-        self._stack.push_async_callback(self.suppression_copies.stop)
         await self._start_alerts()
-        self.summarising.start()
-        self._stack.push_async_callback(self.summarising.stop)
+        self._background.begin("suppressions", self.suppression_copies.mend, KEEP_S)
+        self._background.begin("summaries", self.summaries.turn, TURN_S, hurry_s=HURRY_S)
+        self._stack.push_async_callback(self._background.stop)
 
     async def drain(self, drain_s: float | None = None) -> None:
         """Take no more work; let open leads finish, within the settings' drain time or this."""
@@ -608,9 +600,6 @@ class Exchange:
         with suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(RETIRE_S):
                 await self.books.retire(self.owner)
-
-    def _tell_loop(self, name: str, error: BaseException) -> None:
-        log.warning("loop failed", loop=name, error=str(error))
 
     def _tell_unfit(self, campaign_id: str, problem: str) -> None:
         log.warning("campaign does not fit its vertical", campaign_id=campaign_id, problem=problem)

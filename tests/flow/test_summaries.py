@@ -21,7 +21,7 @@ async def read(
 ) -> list[Row]:
     """A report over three months; of a seller or company where one is named."""
     await desk.exchange.receipts.flush()
-    await desk.exchange.summarising.catch_up()
+    await desk.exchange.summaries.catch_up()
     spec = REPORTS[name]
     level: Any = "market"
     if party is not None:
