@@ -431,6 +431,7 @@ class Exchange:
             on_failed=lambda receiver, problem: log.error(
                 "notice given up", receiver=receiver, problem=problem
             ),
+            on_error=self._tell_failed_step,
         )
         self.alerts = AlertCounter(
             kept=kept,
