@@ -16,7 +16,8 @@ from exchange.core.standing import window_start
 from exchange.flow.announce import Announcer
 from exchange.flow.background import Background
 from exchange.flow.faults import Unavailable
-from exchange.flow.ports import Books, Clock, Feed, MirrorCopy, Snapshots
+from exchange.flow.market_ports import Feed, MirrorCopy, Snapshots
+from exchange.flow.ports import Books, Clock
 from exchange.flow.post import Posting
 
 TICK_S: Final = 1.0
