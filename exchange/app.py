@@ -15,69 +15,39 @@ import msgspec
 import structlog
 from uuid_utils import uuid7
 
-from exchange.buyers.bid_limits import BidLimits
-from exchange.buyers.bid_wire import PlainSpeech
-from exchange.buyers.connection_tester import ConnectionTester
-from exchange.buyers.courier import Couriers
-from exchange.buyers.desk import Desk
-from exchange.buyers.dialect_speech import DialectSpeech
-from exchange.buyers.dialects import Dialects
-from exchange.buyers.fan_out import AllBidders
-from exchange.buyers.notifier import AlertNotifier
-from exchange.buyers.post_office import relay_of
 from exchange.buyers.signing import signing_secret
-from exchange.core.alert_terms import Terms
-from exchange.core.hours import Days, end_of_day
+from exchange.core.hours import Days
 from exchange.core.market import Market
 from exchange.core.model import CampaignId, CompanyId, LeadId, Ping, PingId
 from exchange.core.quality.grading import Grading, QualityRules
 from exchange.core.screen import DuplicateWindows
 from exchange.core.standing import Standing, weigh, window_start
 from exchange.core.verticals import Vertical
-from exchange.flow.alert_desk import AlertCounter
-from exchange.flow.alerting import Alerting
 from exchange.flow.announce import Announcer
 from exchange.flow.asking import Asking
 from exchange.flow.background import Background
-from exchange.flow.bidder_reporting import BidderReporting
 from exchange.flow.bidding import BidderState
-from exchange.flow.connection_testing import ConnectionTesting
-from exchange.flow.dynamics import Dynamics
 from exchange.flow.faults import Unavailable
 from exchange.flow.follow import Following
-from exchange.flow.notifying import Notifying
 from exchange.flow.ping import Pinging, PingTerms, tell_line
 from exchange.flow.ping_together import PingGroups, PingingTogether, Told
-from exchange.flow.ports import Answer, Clock, Parcel, PostRequest, PostResult, Receipt, Rejected
+from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.post import Posting
-from exchange.flow.reject import Rejecting
 from exchange.flow.reports import Reports
-from exchange.flow.returns import Returning
 from exchange.flow.sale_terms import SaleTerms
 from exchange.flow.sell import Selling
-from exchange.flow.standings import Standings
-from exchange.flow.summarising import Summarising
-from exchange.flow.what_if import WhatIf
 from exchange.settings import QualitySettings, Secrets, Settings
 from exchange.stores.check import Checked, check
-from exchange.stores.drift import StoresDrift
 from exchange.stores.housekeeping import Housekeeping
 from exchange.stores.postgres import Postgres
-from exchange.stores.postgres_alerts import PostgresAlerts
-from exchange.stores.postgres_bidders import PostgresBidders
 from exchange.stores.postgres_books import PostgresBooks
-from exchange.stores.postgres_connections import PostgresConnections
 from exchange.stores.postgres_contracts import PostgresContracts
 from exchange.stores.postgres_inbox import PostgresInbox
-from exchange.stores.postgres_notices import PostgresNotices
 from exchange.stores.postgres_receipts import PostgresReceipts
 from exchange.stores.postgres_registry import PostgresRegistry
 from exchange.stores.postgres_reports import PostgresReports
-from exchange.stores.postgres_returns import PostgresReturns
-from exchange.stores.postgres_reviews import PostgresReviews
 from exchange.stores.postgres_snapshots import PostgresSnapshots
-from exchange.stores.postgres_standings import PostgresFactors, PostgresStandings
-from exchange.stores.postgres_summaries import PostgresSummaries
+from exchange.stores.postgres_summaries import HURRY_S, TURN_S, PostgresSummaries
 from exchange.stores.postgres_suppressions import PostgresSuppressions
 from exchange.stores.rebuild import Rebuilt, rebuild
 from exchange.stores.redis_client import quick_client, waiting_client
@@ -85,18 +55,23 @@ from exchange.stores.redis_mirror import RedisFeed, RedisMirror
 from exchange.stores.redis_offers import RedisOffers
 from exchange.stores.redis_pipe import RedisPipe
 from exchange.stores.redis_suppressions import RedisSuppressions
-from exchange.stores.suppression_copies import SuppressionCopies
+from exchange.stores.suppression_copies import KEEP_S, SuppressionCopies
 from exchange.stores.vault import ContactVault
+from exchange.wiring.alerts import AlertsParts
+from exchange.wiring.buyers import BuyersParts
+from exchange.wiring.returns import ReturnsParts
+from exchange.wiring.standings import StandingsParts
+from exchange.wiring.telling import (
+    tell_failed_step,
+    tell_incident,
+    tell_stranded,
+    tell_uncopied_list,
+    tell_unfit,
+    tell_unwritten_receipts,
+)
 
 RETIRE_S: Final = 1.0
 """Longest a stopping worker takes to say so; without it, the others wait for a silence."""
-
-SEND_PAUSE_S: Final = 1.0
-"""Between two looks into the outbox, and at connection tests that are due."""
-
-LEAST_LOOK_PAUSE_S: Final = 1.0
-STALE_REPORTS: Final = 3
-"""Reports a worker may miss before what it said of bidders is not believed."""
 
 log = structlog.get_logger()
 
@@ -110,34 +85,6 @@ class SystemClock:
     def now(self) -> datetime:
         """The present, in UTC."""
         return datetime.now(UTC)
-
-
-class _SeenBidders:
-    """What this worker sees of companies' bidders: `flow.bidder_reporting.Seen`."""
-
-    def __init__(self, bidders: AllBidders) -> None:
-        self._bidders = bidders
-
-    def campaigns(self) -> list[CampaignId]:
-        """The campaigns whose bidders it asked lately."""
-        return self._bidders.campaigns()
-
-    def state(self, campaign_id: CampaignId) -> tuple[CompanyId, BidderState] | None:
-        """How one of them is doing, and whose it is."""
-        found = self._bidders.health_of(campaign_id)
-        if found is None:
-            return None
-        state = BidderState(
-            state=found.state,
-            probability=found.probability,
-            bids=found.bids,
-            reasons=dict(found.reasons),
-            p50_ms=found.p50_ms,
-            p99_ms=found.p99_ms,
-            connections=found.connections,
-            waiting=found.waiting,
-        )
-        return found.company_id, state
 
 
 class Exchange:
@@ -179,7 +126,7 @@ class Exchange:
         self.feed = RedisFeed(self._redis_waiting)
         self.receipts = PostgresReceipts(
             self.postgres,
-            lambda error: log.error("receipts refused", error=type(error).__name__),
+            tell_unwritten_receipts,
             self.today,
         )
         self._windows = DuplicateWindows(
@@ -194,20 +141,14 @@ class Exchange:
             self.postgres,
             copy,
             most=settings.suppression.max_contacts,
-            behind=lambda number, error: log.warning(
-                "suppression list not copied", list=number, error=str(error)
-            ),
+            behind=tell_uncopied_list,
         )
-        self.suppression_copies = SuppressionCopies(
-            self.postgres,
-            copy,
-            lambda error: log.warning("loop failed", loop="suppressions", error=str(error)),
-        )
+        self.suppression_copies = SuppressionCopies(self.postgres, copy)
         self.snapshots = PostgresSnapshots(self.postgres)
         self.inbox = PostgresInbox(self.postgres, self.vault)
         self.reports: Reports = PostgresReports(self.postgres)
         self.summaries = PostgresSummaries(self.postgres, settings.market.market_timezone)
-        self.announcer = Announcer(self.market, self.mirror, self._tell_unfit)
+        self.announcer = Announcer(self.market, self.mirror, tell_unfit)
         self.contracts = PostgresContracts(self.postgres, self.announcer.tell)
         self.registry = PostgresRegistry(
             self.postgres, settings.market, self.announcer.tell, self.today, time.monotonic
@@ -236,82 +177,64 @@ class Exchange:
             rebuild=self._rebuild_mirror,
             tidy=self._tidy,
             adjust=self.dynamics.follow,
-            on_error=self._tell_loop,
+            on_error=tell_failed_step,
         )
-        self.summarising = Summarising(self.summaries, self._tell_loop)
+        self._background = Background(tell_failed_step)
 
-    def _build_returns(self) -> None:
-        settings, policy = self.settings, self.settings.returns.policy
-        books = PostgresReturns(self.postgres, settings.market, self.vault)
-        self.rejecting = Rejecting(
+    def _build_buyers(self) -> None:
+        parts = self._buyers = BuyersParts(
+            self.settings,
+            keys=self._secrets.contact_keys,
+            secret_of=self.signing_secret,
             market=self.market,
-            returns=books,
-            announcer=self.announcer,
+            clock=self.clock,
+        )
+        self.courier, self.desk, self.bidders = parts.courier, parts.desk, parts.bidders
+
+    def _build_standings(self) -> None:
+        parts = StandingsParts(
+            self.settings,
+            market=self.market,
+            postgres=self.postgres,
+            registry=self.registry,
+            draw_key=self._secrets.draw_key,
             clock=self.clock,
             today=self.today,
-            policy=policy,
         )
-        self.returning = Returning(
+        self.dynamics, self.standings = parts.dynamics, parts.standings
+
+    def _build_returns(self) -> None:
+        parts = ReturnsParts(
+            self.settings,
             market=self.market,
-            rejecting=self.rejecting,
-            foreseeing=books,
-            reviews=PostgresReviews(self.postgres, settings.market, policy, self.vault),
+            postgres=self.postgres,
+            vault=self.vault,
             registry=self.registry,
             announcer=self.announcer,
             clock=self.clock,
             today=self.today,
-            policy=policy,
         )
+        self.rejecting, self.returning = parts.rejecting, parts.returning
 
-    def _build_buyers(self) -> None:
-        settings, secrets = self.settings, self._secrets
-        allow_private = settings.delivery.allow_private_addresses
-        dialects = Dialects(
-            keys=[(key.key_id, key.key) for key in secrets.contact_keys],
+    def _build_alerts(self) -> None:
+        parts = self._alerts = AlertsParts(
+            self.settings,
+            owner=self.owner,
+            market=self.market,
+            postgres=self.postgres,
+            snapshots=self.snapshots,
+            mirror=self.mirror,
+            buyers=self._buyers,
             secret_of=self.signing_secret,
-            company_of=self._company_of,
-            clock=self.clock.now,
+            clock=self.clock,
+            today=self.today,
         )
-        email = settings.email
-        relay = None
-        if email.relay_url is not None and email.from_address is not None:
-            relay = relay_of(email.relay_url, email.from_address, email.security)
-        self.notifier = AlertNotifier(
-            secret_of=lambda receiver: self.signing_secret(CompanyId(receiver)),
-            clock=lambda: datetime.now(UTC),
-            allow_private_addresses=allow_private,
-            relay=relay,
-        )
-        self.courier = Couriers(
-            max_answer_bytes=settings.delivery.max_answer_bytes,
-            allow_private_addresses=allow_private,
-            dialects=dialects,
-            relay=relay,
-        )
-        self.desk = Desk(
-            dialects,
-            allow_private_addresses=allow_private,
-            max_answer_bytes=settings.delivery.max_answer_bytes,
-            relay=relay,
-        )
-        self._tester = ConnectionTester(
-            self.desk, dialects, self.market.verticals, clock=self.clock.now, relay=relay
-        )
-        plain, spoken = PlainSpeech(), DialectSpeech(dialects)
-        self.bidders = AllBidders(
-            secret_of=self.signing_secret,
-            speech_for=lambda remote: spoken if remote.dialect or remote.preset else plain,
-            limits=BidLimits(**msgspec.structs.asdict(settings.bidding)),
-            allow_private_addresses=allow_private,
-        )
+        self.alerts, self.alerting, self.notifying = parts.desk, parts.alerting, parts.notifying
+        self.bidder_reporting, self.connections = parts.bidder_reporting, parts.connections
 
     def signing_secret(self, company_id: CompanyId) -> str:
         """What a company proves our requests with."""
         return signing_secret(self._secrets.hash_key, company_id)
-
-    def _company_of(self, campaign_id: CampaignId) -> CompanyId | None:
-        campaign = self.market.campaign(campaign_id)
-        return None if campaign is None else campaign.company_id
 
     def _build_ping(self) -> None:
         settings = self.settings
@@ -332,36 +255,6 @@ class Exchange:
             grading=self.grading,
         )
 
-    def _build_standings(self) -> None:
-        settings, books = self.settings, PostgresStandings(self.postgres)
-        zone = ZoneInfo(settings.market.market_timezone)
-
-        def end_of(day: date) -> datetime:
-            return end_of_day(day, zone)
-
-        self.dynamics = Dynamics(
-            self.market, PostgresFactors(self.postgres), settings.dynamic, self.today
-        )
-        self.standings = Standings(
-            market=self.market,
-            registry=self.registry,
-            books=books,
-            dynamics=self.dynamics,
-            what_if=WhatIf(
-                market=self.market,
-                registry=self.registry,
-                books=books,
-                clock=self.clock,
-                today=self.today,
-                end_of=end_of,
-                draw_key=self._secrets.draw_key,
-                kept_days=settings.stores.receipt_days,
-            ),
-            clock=self.clock,
-            today=self.today,
-            end_of=end_of,
-        )
-
     def _build_post(self) -> None:
         settings = self.settings
         selling = Selling(
@@ -376,8 +269,8 @@ class Exchange:
             backoff_s=settings.delivery.backoff_ms / 1000,
             today=self.today,
             jitter=random.random,
-            incident=self._tell_incident,
-            on_error=self._tell_stranded,
+            incident=tell_incident,
+            on_error=tell_stranded,
         )
         self.posting = Posting(
             owner=self.owner,
@@ -388,91 +281,9 @@ class Exchange:
             selling=selling,
             clock=self.clock,
             limit_s=settings.post.limit_s,
-            on_error=self._tell_stranded,
+            on_error=tell_stranded,
             grading=self.grading,
         )
-
-    def _build_alerts(self) -> None:
-        alerts, tests = self.settings.alerts, self.settings.connection_tests
-        defaults = Terms(
-            near_pct=alerts.near_pct,
-            cap_pct=alerts.cap_pct,
-            balance_low_cents=int(alerts.balance_low * 100),
-            crm_rejections=alerts.crm_rejections,
-            bidder_error_pct=alerts.bidder_error_pct,
-            reminder_hours=alerts.reminder_hours,
-        )
-        kept, outbox = PostgresAlerts(self.postgres), PostgresNotices(self.postgres)
-        reports = PostgresBidders(self.postgres, STALE_REPORTS * alerts.report_s)
-        self.bidder_reporting = BidderReporting(
-            owner=self.owner,
-            reports=reports,
-            seen=_SeenBidders(self.bidders),
-            monotonic=time.monotonic,
-        )
-        self.alerting = Alerting(
-            owner=self.owner,
-            market=self.market,
-            books=kept,
-            reports=reports,
-            drift=StoresDrift(
-                self.postgres,
-                self.snapshots,
-                self.mirror,
-                lambda now: window_start(self.today(now), self.market.policy),
-            ),
-            clock=self.clock,
-            defaults=defaults,
-            failures=tests.failures,
-            recoveries=tests.recoveries,
-            keep_days=alerts.keep_days,
-            fresh_id=lambda: str(uuid7()),
-        )
-        self.notifying = Notifying(
-            notices=outbox,
-            notifier=self.notifier,
-            attempts=alerts.attempts,
-            draw=random.random,
-            on_failed=lambda receiver, problem: log.error(
-                "notice given up", receiver=receiver, problem=problem
-            ),
-        )
-        self.alerts = AlertCounter(
-            kept=kept,
-            outbox=outbox,
-            defaults=defaults,
-            secret_of=lambda receiver: self.signing_secret(CompanyId(receiver)),
-            fresh_id=lambda: str(uuid7()),
-        )
-        self.connections = ConnectionTesting(
-            market=self.market,
-            books=PostgresConnections(self.postgres),
-            tester=self._tester,
-            clock=self.clock,
-            every_s=tests.every_min * 60.0,
-            at_once=tests.at_once,
-            keep_days=tests.keep_days,
-            monotonic=time.monotonic,
-            on_error=self._tell_failed_step,
-        )
-        self._background = Background(self._tell_failed_step)
-
-    async def _start_alerts(self) -> None:
-        """Begin what goes on beside the market, as far as the settings want it."""
-        await self.notifier.start()
-        self._stack.push_async_callback(self.notifier.close)
-        self._stack.push_async_callback(self.notifying.close)
-        self._stack.push_async_callback(self.connections.close)
-        self._stack.push_async_callback(self._background.stop)
-        begin, alerts = self._background.begin, self.settings.alerts
-        if alerts.every_s:
-            # Every worker asks so often whether it is its turn; one of them has it.
-            pause_s = max(LEAST_LOOK_PAUSE_S, alerts.every_s / 4)
-            begin("alerts", lambda: self.alerting.look(alerts.every_s), pause_s)
-            begin("notices", self.notifying.send_due, SEND_PAUSE_S)
-            begin("bidder reports", self.bidder_reporting.report, alerts.report_s)
-        if self.connections.every_s:
-            begin("connection tests", self.connections.step, SEND_PAUSE_S)
 
     async def open_stores(self) -> None:
         """Connect to the stores, without taking part in the market: for check and rebuild."""
@@ -488,20 +299,16 @@ class Exchange:
         now = self.clock.now()
         if self._secrets.operator_key:
             await self.registry.set_operator_key(self._secrets.operator_key, now)
-        await self.courier.start()
-        self._stack.push_async_callback(self.courier.close)
-        await self.bidders.start()
-        self._stack.push_async_callback(self.bidders.close)
+        await self._buyers.start(self._stack)
         self.receipts.start()
         self._stack.push_async_callback(self.receipts.stop)
         self._stack.push_async_callback(self._retire)
         await self.following.start()
         self._stack.push_async_callback(self.following.stop)
-        self.suppression_copies.start()
-        self._stack.push_async_callback(self.suppression_copies.stop)
-        await self._start_alerts()
-        self.summarising.start()
-        self._stack.push_async_callback(self.summarising.stop)
+        self._alerts.begin(self._background, self._stack)
+        self._background.begin("suppressions", self.suppression_copies.mend, KEEP_S)
+        self._background.begin("summaries", self.summaries.turn, TURN_S, hurry_s=HURRY_S)
+        self._stack.push_async_callback(self._background.stop)
 
     async def drain(self, drain_s: float | None = None) -> None:
         """Take no more work; let open leads finish, within the settings' drain time or this."""
@@ -608,29 +415,6 @@ class Exchange:
         with suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(RETIRE_S):
                 await self.books.retire(self.owner)
-
-    def _tell_loop(self, name: str, error: BaseException) -> None:
-        log.warning("loop failed", loop=name, error=str(error))
-
-    def _tell_unfit(self, campaign_id: str, problem: str) -> None:
-        log.warning("campaign does not fit its vertical", campaign_id=campaign_id, problem=problem)
-
-    def _tell_incident(self, parcel: Parcel, kind: str, answer: Answer) -> None:
-        log.warning(
-            "delivery failed",
-            delivery_id=parcel.delivery_id,
-            campaign_id=parcel.campaign_id,
-            kind=kind,
-            result=answer.result,
-            reason=answer.reason.code if answer.reason else None,
-            detail=answer.detail,
-        )
-
-    def _tell_failed_step(self, name: str, error: BaseException) -> None:
-        log.warning("loop failed", loop=name, error=f"{type(error).__name__}: {error}")
-
-    def _tell_stranded(self, lead_id: LeadId, error: BaseException) -> None:
-        log.error("lead stranded", lead_id=lead_id, error=f"{type(error).__name__}: {error}")
 
 
 def _quality_rules(settings: QualitySettings) -> QualityRules:

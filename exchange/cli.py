@@ -217,7 +217,7 @@ def run_rebuild(options: argparse.Namespace) -> int:
 
 
 async def _rebuild_summaries(exchange: Exchange, first: date | None, last: date | None) -> int:
-    await exchange.summarising.catch_up()
+    await exchange.summaries.catch_up()
     days = await exchange.summaries.days()
     if days is None:
         out.print("there is nothing to make summaries of")

@@ -6,8 +6,7 @@ Rules: §8.
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 from aiohttp.abc import AbstractResolver
@@ -16,6 +15,7 @@ from msgspec import Raw, Struct
 from exchange.buyers.dialects import Dialects, Spoken
 from exchange.buyers.hearing import answer_of
 from exchange.buyers.lead_fields import post_values
+from exchange.buyers.opened import Opened
 from exchange.buyers.outcome import (
     answer_unreadable,
     judge_answer,
@@ -69,7 +69,7 @@ class _Lead(Struct, frozen=True, kw_only=True):
 _write = msgspec.json.Encoder().encode
 
 
-class Couriers:
+class Couriers(Opened):
     """Every way of handing a parcel over, chosen by the kind of the target.
 
     Use it as a context, or call `start` and `close`; close it after the deliveries have ended, as
@@ -110,18 +110,6 @@ class Couriers:
         """Close every connection. Safe to repeat."""
         await self._http.close()
 
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
     async def hand_over(self, target: DeliveryTarget, parcel: Parcel, timeout_s: float) -> Answer:
         """Try once; never raises for what a company's system does."""
         courier = self._by_kind.get(target.kind)
@@ -138,7 +126,7 @@ class InboxCourier:
         return Answer(result="accepted")
 
 
-class HttpCourier:
+class HttpCourier(Opened):
     """Sends a parcel to a company's URL, in its dialect if it has one; tries once.
 
     ``resolver`` replaces the machine's name lookup; what it gives is checked like anything else.
@@ -170,18 +158,6 @@ class HttpCourier:
     async def close(self) -> None:
         """Close every connection. Safe to repeat."""
         await self._sender.close()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def hand_over(self, target: DeliveryTarget, parcel: Parcel, timeout_s: float) -> Answer:
         """Try once, for at most ``timeout_s``; never raises for what a company's system does.

@@ -12,8 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from random import random
 from time import time
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import structlog
 from msgspec import Struct
@@ -28,6 +27,7 @@ from exchange.buyers.bid_seat import BidderHealth, Line, Seat, Unreachable, camp
 from exchange.buyers.bid_sockets import BidSockets
 from exchange.buyers.bid_stream import StreamLine
 from exchange.buyers.bid_wire import PingWriter, PlainSpeech
+from exchange.buyers.opened import Opened
 from exchange.buyers.signing import Signer
 from exchange.buyers.speech import BidSpeech
 from exchange.core.model import CampaignId, CompanyId
@@ -56,7 +56,7 @@ class BiddingFigures(Struct, frozen=True, kw_only=True):
     lines: Mapping[str, int]
 
 
-class AllBidders:
+class AllBidders(Opened):
     """Every company's own bidder; `exchange.flow.bidding.Bidders`.
 
     ``secret_of`` gives a company's signing secret, ``speech_for`` the way a campaign's bidder is
@@ -115,18 +115,6 @@ class AllBidders:
         await asyncio.gather(*(line.close() for line in lines), *self._closing)
         await self._sockets.close()
         await self._dialler.close()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def ask(
         self, question: Question, asked: Sequence[Asked], deadline: float

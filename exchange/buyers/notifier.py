@@ -11,11 +11,11 @@ from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import msgspec
 
+from exchange.buyers.opened import Opened
 from exchange.buyers.post_office import Mailer, Relay
 from exchange.buyers.requests import USER_AGENT, Signing
 from exchange.buyers.sender import HttpSender, Lost
@@ -34,7 +34,7 @@ _HEADINGS: Final = {"raised": "Alert", "renewed": "Still", "recovered": "Over", 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class AlertNotifier:
+class AlertNotifier(Opened):
     """Implements `flow.alert_ports.Notifier`. ``secret_of`` gives a receiver's signing secret."""
 
     def __init__(
@@ -59,18 +59,6 @@ class AlertNotifier:
     async def close(self) -> None:
         """Close every connection. Safe to repeat."""
         await self._sender.close()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def send(self, notice: Notice, url: str | None) -> str | None:
         """Send to a mail's address, or to the URL; None if it was taken, else what went wrong."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
-from types import SimpleNamespace, TracebackType
-from typing import Final, Self
+from types import SimpleNamespace
+from typing import Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -18,6 +18,7 @@ from msgspec import Struct
 from yarl import URL
 
 from exchange.buyers.addresses import AddressNotAllowed, guarded_socket, read_url
+from exchange.buyers.opened import Opened
 from exchange.buyers.speech import Incoming, Outgoing
 
 MAX_ANSWER_BYTES: Final = 64 * 1024  # the wire's bound on every body
@@ -48,7 +49,7 @@ class _Journey:
         self.sent = False
 
 
-class HttpSender:
+class HttpSender(Opened):
     """A pool of connections to companies' systems.
 
     ``resolver`` replaces the machine's name lookup; what it gives is checked like anything else.
@@ -100,18 +101,6 @@ class HttpSender:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_S):
                     await session.close()
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def send(self, outgoing: Outgoing, timeout_s: float) -> Incoming | Lost:
         """Try once, for at most ``timeout_s``; never raises for what a company's system does.

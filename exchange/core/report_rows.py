@@ -86,6 +86,7 @@ def name_reason(number: str) -> tuple[str, str]:
 
 def _impact(sums: _Sums, reader: Reader) -> Row:
     charged, credited, lost = sums("charged"), sums("manual_cents"), sums("crm_cents")
+    in_review = sums("review_cents")
     assigned = charged + lost
     kept = charged - credited
     return {
@@ -95,10 +96,11 @@ def _impact(sums: _Sums, reader: Reader) -> Row:
         "assigned": assigned,
         "returned": sums("manual"),
         "credited": credited,
+        "in_review": in_review,
         "failed": sums("crm"),
         "lost": lost,
         "rejections_cost": credited + lost,
-        "rejection_pct": rate(credited + lost, assigned),
+        "rejection_pct": rate(credited + in_review + lost, assigned),
         "crm_pct": rate(lost, assigned),
         "net_revenue": kept,
         "margin": kept - (sums("pay") - sums("manual_pay")),
@@ -186,6 +188,7 @@ def _reasons(sums: _Sums, reader: Reader) -> Row:
 def _contracts(sums: _Sums, reader: Reader) -> Row:
     amount, returned_amount = _side(sums, reader)
     sales, returned = sums("sales"), sums("manual")
+    given_back = returned - sums("review")
     return {
         "period": sums.day("period"),
         "kind": sums.text("value"),
@@ -196,7 +199,7 @@ def _contracts(sums: _Sums, reader: Reader) -> Row:
         "returned_amount": returned_amount,
         "returned_pct": rate(returned_amount, amount),
         "net_amount": amount - returned_amount,
-        "net_average_price": average(amount - returned_amount, sales - returned),
+        "net_average_price": average(amount - returned_amount, sales - given_back),
     }
 
 
@@ -217,8 +220,8 @@ def _lost(sums: _Sums, reader: Reader) -> Row:
 
 def _comparison(sums: _Sums, reader: Reader) -> Row:
     shown = sums("others") >= LEAST_PEERS
-    rejected, lost = sums("manual_cents") + sums("crm_cents"), sums("market_crm_cents")
-    market_rejected = sums("market_manual_cents") + lost
+    rejected, lost = sums("returned_cents") + sums("crm_cents"), sums("market_crm_cents")
+    market_rejected = sums("market_returned_cents") + lost
     return {
         "period": sums.day("period"),
         "company_id": sums.text("party"),

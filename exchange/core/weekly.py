@@ -58,7 +58,8 @@ def _figures(sums: Mapping[str, int], reader: Reader) -> list[Figure]:
             Figure("net_revenue", "left after returns", "dollars", net),
         ]
     assigned = of("charged") + of("crm_cents")
-    rejected = of("manual_cents") + of("crm_cents")
+    # As in the rates: a return under review counts, and is not credited.
+    rejected = of("manual_cents") + of("review_cents") + of("crm_cents")
     costs = [
         Figure("legs", "legs sold", "count", of("sales")),
         Figure("charged", "charged", "dollars", of("charged")),

@@ -10,7 +10,7 @@ from exchange.core.contract_book import ContractChange
 from exchange.core.filters import FilterError
 from exchange.core.market import Market
 from exchange.core.model import CompanyId
-from exchange.flow.ports import Mirror
+from exchange.flow.market_ports import Mirror
 
 Change = CompanyChange | CampaignChange | ContractChange
 

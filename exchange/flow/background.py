@@ -15,9 +15,13 @@ class Background:
         self._on_error = on_error
         self._tasks: list[asyncio.Task[None]] = []
 
-    def begin(self, name: str, step: Step, pause_s: float) -> None:
-        """Repeat a step for ever, with a pause after each."""
-        self._tasks.append(asyncio.create_task(self._forever(name, step, pause_s), name=name))
+    def begin(self, name: str, step: Step, pause_s: float, *, hurry_s: float | None = None) -> None:
+        """Repeat a step for ever, with a pause after each.
+
+        The pause is ``hurry_s``, where that is given, after a step that says True: more waits.
+        """
+        repeated = self._forever(name, step, pause_s, pause_s if hurry_s is None else hurry_s)
+        self._tasks.append(asyncio.create_task(repeated, name=name))
 
     async def stop(self) -> None:
         """End all. Safe to repeat."""
@@ -26,10 +30,11 @@ class Background:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _forever(self, name: str, step: Step, pause_s: float) -> None:
+    async def _forever(self, name: str, step: Step, pause_s: float, hurry_s: float) -> None:
         while True:
+            more: object = False
             try:
-                await step()
+                more = await step()
             except Exception as error:
                 self._on_error(name, error)
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(hurry_s if more is True else pause_s)

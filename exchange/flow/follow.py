@@ -6,7 +6,6 @@ lost), recover (leads left in delivery, windows that close), and adjust (the day
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import date, datetime
 from typing import Final
@@ -15,8 +14,10 @@ from exchange.core.market import Market
 from exchange.core.model import CompanyId
 from exchange.core.standing import window_start
 from exchange.flow.announce import Announcer
+from exchange.flow.background import Background
 from exchange.flow.faults import Unavailable
-from exchange.flow.ports import Books, Clock, Feed, MirrorCopy, Snapshots
+from exchange.flow.market_ports import Feed, MirrorCopy, Snapshots
+from exchange.flow.ports import Books, Clock
 from exchange.flow.post import Posting
 
 TICK_S: Final = 1.0
@@ -68,9 +69,8 @@ class Following:
         self._adjust = adjust
         self._tidied_minute = -1
         self._missing: set[CompanyId] = set()
-        self._on_error = on_error
+        self._background = Background(on_error)
         self._mirror_run_id: str | None = None
-        self._tasks: list[asyncio.Task[None]] = []
         self.books_away = False
         self.mirror_away = False
 
@@ -81,19 +81,17 @@ class Following:
         await self.load()
         await self._catch_up_mirror()
         self._mirror_run_id = await self._mirror.run_id()
-        self._tasks = [
-            asyncio.create_task(self._feed.follow(self._announcer.apply, self.load), name="hear"),
-            asyncio.create_task(self._forever("mend", self.mend), name="mend"),
-            asyncio.create_task(self._forever("recover", self.recover), name="recover"),
-            asyncio.create_task(self._forever("adjust", self.adjust), name="adjust"),
-        ]
+        self._background.begin("hear", self._hear, TICK_S)
+        self._background.begin("mend", self.mend, TICK_S)
+        self._background.begin("recover", self.recover, TICK_S)
+        self._background.begin("adjust", self.adjust, TICK_S)
 
     async def stop(self) -> None:
         """End the loops."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        await self._background.stop()
+
+    async def _hear(self) -> None:
+        await self._feed.follow(self._announcer.apply, self.load)
 
     async def load(self) -> None:
         """Read the market whole from the books into this worker."""
@@ -182,11 +180,3 @@ class Following:
     async def adjust(self) -> None:
         """Have thresholds and penalties move with the market, where they do."""
         await self._adjust(self._clock.now())
-
-    async def _forever(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await step()
-            except Exception as error:
-                self._on_error(name, error)
-            await asyncio.sleep(TICK_S)

@@ -31,7 +31,8 @@ MOST_BACKOFF_S: Final = 3_600.0
 class Notifying:
     """Empties the outbox. ``draw`` is uniform from 0 to 1; ``attempts`` is how often one is tried.
 
-    ``on_failed`` is told, with the receiver and the problem, of each notice that is given up.
+    ``on_failed`` is told, with the receiver and the problem, of each notice that is given up;
+    ``on_error`` of what nobody foresaw.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class Notifying:
         attempts: int,
         draw: Callable[[], float],
         on_failed: Callable[[str, str], None],
+        on_error: Callable[[str, BaseException], None],
     ) -> None:
         self._notices = notices
         self._notifier = notifier
         self._attempts = attempts
         self._draw = draw
         self._on_failed = on_failed
+        self._on_error = on_error
         self._sending: set[asyncio.Task[None]] = set()
         self.sent = 0
         self.retried = 0
@@ -82,6 +85,10 @@ class Notifying:
         except Unavailable:
             # The books are away: the notice is due again when its lease has ended.
             self.retried += 1
+        except Exception as error:
+            # Nothing is noted of the try: it is due again so too, until its attempts are used up.
+            self.retried += 1
+            self._on_error("notice", error)
 
     async def _try(self, due: DueNotice) -> None:
         notice, settings = due.notice, due.settings or AlertSettings()
@@ -93,6 +100,9 @@ class Notifying:
         if gone:
             await self._notices.end(notice, "dropped", problem="no longer wanted there")
             return
+        if due.attempts > self._attempts:
+            await self._give_up(due, "its last try came to no end")
+            return
         try:
             async with asyncio.timeout(TRY_S):
                 problem = await self._notifier.send(notice, settings.webhook_url)
@@ -102,12 +112,15 @@ class Notifying:
             self.sent += 1
             await self._notices.end(notice, "sent")
         elif due.attempts >= self._attempts:
-            self.failed += 1
-            self._on_failed(notice.receiver, problem)
-            await self._notices.end(notice, "failed", problem=problem)
+            await self._give_up(due, problem)
         else:
             self.retried += 1
             most_s = min(MOST_BACKOFF_S, BACKOFF_S * 2 ** (due.attempts - 1))
             await self._notices.end(
                 notice, "waiting", problem=problem, again_in_s=most_s * self._draw()
             )
+
+    async def _give_up(self, due: DueNotice, problem: str) -> None:
+        self.failed += 1
+        self._on_failed(due.notice.receiver, problem)
+        await self._notices.end(due.notice, "failed", problem=problem)

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from exchange.core.model import CompanyId
 from exchange.core.money import format_cents
-from exchange.flow.ports import Snapshots
+from exchange.flow.market_ports import Snapshots
 from exchange.stores.postgres import Postgres, Record
 from exchange.stores.redis_mirror import RedisMirror, figures_of
 

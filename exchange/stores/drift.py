@@ -17,7 +17,7 @@ import msgspec
 from exchange.core.alert_systems import DRIFT_LOOKS
 from exchange.core.model import CompanyId
 from exchange.flow.alert_ports import DriftLook
-from exchange.flow.ports import Snapshots
+from exchange.flow.market_ports import Snapshots
 from exchange.stores.check import difference
 from exchange.stores.postgres import Postgres
 from exchange.stores.redis_mirror import RedisMirror, figures_of

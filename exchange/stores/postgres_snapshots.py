@@ -1,4 +1,4 @@
-"""The market as the books have it. Implements `flow.ports.Snapshots`."""
+"""The market as the books have it. Implements `flow.market_ports.Snapshots`."""
 
 from __future__ import annotations
 

@@ -665,9 +665,6 @@ select summarise($1, $2)
 -- name: fold_pings
 select fold_pings($1)
 
--- name: summary_lock
-select pg_advisory_xact_lock(7260413)
-
 -- name: rebuild_day
 select rebuild_day($1, $2)
 
@@ -691,6 +688,8 @@ lateral (values
     ('manual_cents', kept.manual_cents, due.manual_cents),
     ('manual_pay', kept.manual_pay, due.manual_pay), ('crm', kept.crm, due.crm),
     ('crm_cents', kept.crm_cents, due.crm_cents), ('refused', kept.refused, due.refused),
-    ('refused_cents', kept.refused_cents, due.refused_cents)) as m (name, kept, due)
+    ('refused_cents', kept.refused_cents, due.refused_cents),
+    ('review', kept.review, due.review),
+    ('review_cents', kept.review_cents, due.review_cents)) as m (name, kept, due)
 where coalesce(m.kept, 0) <> coalesce(m.due, 0)
 order by 1, 2, 3, 4, 5, 6 limit 20

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from exchange.core.changes import CompanyChange
-from exchange.flow.ports import Snapshots
+from exchange.flow.market_ports import Snapshots
 from exchange.stores.postgres import Postgres
 from exchange.stores.redis_mirror import RedisMirror
 from exchange.stores.redis_offers import SEEN_DAYS, RedisOffers

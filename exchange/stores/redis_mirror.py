@@ -1,6 +1,6 @@
 """The fast copy of windows and usage, and the channel on which workers tell each other.
 
-Implements `flow.ports.Mirror` and `flow.ports.Feed`. Keys: ``window:{company}`` and
+Implements `flow.market_ports.Mirror` and `flow.market_ports.Feed`. Keys: ``window:{company}`` and
 ``usage:{company}``, hashes whose values begin with the company's version at that write.
 """
 

@@ -16,7 +16,7 @@ with sums as (
            sum(charged)::bigint as charged, sum(pay)::bigint as pay,
            sum(manual)::bigint as manual, sum(manual_cents)::bigint as manual_cents,
            sum(manual_pay)::bigint as manual_pay, sum(crm)::bigint as crm,
-           sum(crm_cents)::bigint as crm_cents
+           sum(crm_cents)::bigint as crm_cents, sum(review_cents)::bigint as review_cents
     from day_summary
     where level = $8 and axis = '' and ($1::text is null or party = $1)
       and day between $2 and $3 and ($5::text is null or vertical = $5)
@@ -128,7 +128,7 @@ order by period, party, value
 select date_trunc($4, day::timestamp)::date as period, value, sum(sales)::bigint as sales,
        sum(charged)::bigint as charged, sum(pay)::bigint as pay, sum(manual)::bigint as manual,
        sum(manual_cents)::bigint as manual_cents, sum(manual_pay)::bigint as manual_pay,
-       count(*) over () as rows
+       sum(review)::bigint as review, count(*) over () as rows
 from day_summary
 where level = $6 and axis = 'contract' and ($1::text is null or party = $1)
   and day between $2 and $3 and ($5::text is null or vertical = $5)
@@ -161,7 +161,8 @@ with sums as (
            sum(charged)::bigint as charged, sum(pay)::bigint as pay,
            sum(manual)::bigint as manual, sum(manual_cents)::bigint as manual_cents,
            sum(manual_pay)::bigint as manual_pay, sum(crm)::bigint as crm,
-           sum(crm_cents)::bigint as crm_cents, sum(refused)::bigint as refused_at_post
+           sum(crm_cents)::bigint as crm_cents, sum(review_cents)::bigint as review_cents,
+           sum(refused)::bigint as refused_at_post
     from day_summary
     where level = $8 and axis = '' and ($1::text is null or party = $1)
       and day between $2 and $3 and ($5::text is null or vertical = $5)
@@ -184,7 +185,8 @@ select * from sums full join asked using (period) order by period
 with each as (
     select date_trunc($4, day::timestamp)::date as period, vertical, party,
            sum(sales)::bigint as sales, sum(charged)::bigint as charged,
-           sum(manual_cents)::bigint as manual_cents, sum(crm_cents)::bigint as crm_cents
+           sum(manual_cents + review_cents)::bigint as returned_cents,
+           sum(crm_cents)::bigint as crm_cents
     from day_summary
     where level = 'company' and axis = ''
       and day between $2 and $3 and ($5::text is null or vertical = $5)
@@ -192,12 +194,12 @@ with each as (
 ), market as (
     select period, vertical, sum(charged)::bigint as market_charged,
            sum(sales)::bigint as market_sales,
-           sum(manual_cents)::bigint as market_manual_cents,
+           sum(returned_cents)::bigint as market_returned_cents,
            sum(crm_cents)::bigint as market_crm_cents,
            count(*) filter (where sales > 0) as buyers
     from each group by 1, 2
 )
-select each.*, market_charged, market_sales, market_manual_cents, market_crm_cents,
+select each.*, market_charged, market_sales, market_returned_cents, market_crm_cents,
        market.buyers - (each.sales > 0)::integer as others, count(*) over () as rows
 from each join market using (period, vertical)
 where ($1::text is null or party = $1)

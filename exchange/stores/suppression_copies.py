@@ -7,7 +7,7 @@ is put or taken meanwhile is missed. Posts are held to the books, whatever the c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -43,29 +43,11 @@ _UNLOCK: Final = "select pg_advisory_unlock($1)"
 
 
 class SuppressionCopies:
-    """Keeps the copy. ``on_error`` hears why a look failed; the next one tries again."""
+    """Mends the copy, makes it anew, and compares it."""
 
-    def __init__(
-        self,
-        postgres: Postgres,
-        copy: RedisSuppressions,
-        on_error: Callable[[BaseException], None],
-    ) -> None:
+    def __init__(self, postgres: Postgres, copy: RedisSuppressions) -> None:
         self._postgres = postgres
         self._copy = copy
-        self._on_error = on_error
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to keep the copy."""
-        self._task = asyncio.create_task(self._keep(), name="suppressions")
-
-    async def stop(self) -> None:
-        """End it."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
 
     async def mend(self) -> None:
         """Name the lists that hold, copy those that missed something, drop what is past."""
@@ -97,14 +79,6 @@ class SuppressionCopies:
             if not findings:
                 break
         return findings
-
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(KEEP_S)
-            try:
-                await self.mend()
-            except Exception as error:
-                self._on_error(error)
 
     @asynccontextmanager
     async def _alone(self, *, wait: bool) -> AsyncIterator[bool]:

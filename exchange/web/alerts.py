@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Final, get_args
 
+from msgspec.structs import asdict
+
 from exchange.core.alert_kinds import COMPANY_KINDS, MANNERS, AlertKind
 from exchange.core.alert_terms import OPERATOR, AlertSettings
 from exchange.core.model import CompanyId
 from exchange.flow.alert_ports import AlertRecord
+from exchange.flow.alerting import tell_alert
 from exchange.flow.faults import Conflict, Invalid, NotFound
 from exchange.web.calls import Call
 from exchange.web.campaigns import check_place
@@ -195,21 +198,9 @@ async def _try(call: Call, receiver: str) -> TrialNotices:
 
 
 def _show(alert: AlertRecord) -> AlertAnswer:
+    """An alert as its notices have it, and who has seen it."""
     return AlertAnswer(
-        alert_id=alert.alert_id,
-        kind=alert.kind,
-        severity=alert.severity,
-        title=MANNERS[alert.kind].title,
-        text=alert.text,
-        arithmetic=alert.arithmetic,
-        values=alert.values,
-        company_id=alert.company_id,
-        campaign_id=alert.campaign_id,
-        detail=alert.detail,
-        state=alert.state,
-        raised_at=alert.raised_at,
-        renewed_at=alert.renewed_at,
-        recovered_at=alert.recovered_at,
+        **asdict(tell_alert(alert)),
         acknowledged_at=alert.acknowledged_at,
         acknowledged_by=alert.acknowledged_by,
     )

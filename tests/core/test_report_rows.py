@@ -54,6 +54,20 @@ def test_section_4_a_rejected_500_dollar_lead_weighs_ten_of_50() -> None:
     assert (row["net_revenue"], row["margin"]) == (500_00, 75_00)
 
 
+def test_section_8_a_return_under_review_is_in_the_rate_and_in_no_money() -> None:
+    sums = {"sales": 4, "charged": 100_00, "pay": 85_00, "manual": 1, "review": 1,
+            "review_cents": 25_00}  # fmt: skip
+    row = row_of("monthly-impact", sums, "operator")
+    assert (row["returned"], row["in_review"], row["rejection_pct"]) == (1, 25_00, 25_00)
+    assert (row["credited"], row["net_revenue"], row["margin"]) == (0, 100_00, 15_00)
+    (rate_of_week,) = (
+        line for line in weekly_rows(sums, {}, "company") if line["figure"] == "rejection_pct"
+    )
+    assert str(rate_of_week["week"]) == "25.00"
+    contract = row_of("contracts", sums, "operator")
+    assert (contract["net_amount"], contract["net_average_price"]) == (100_00, 25_00)
+
+
 def test_section_4_a_failed_delivery_is_assigned_and_never_revenue() -> None:
     sums = {"sales": 1, "charged": 90_00, "crm": 1, "crm_cents": 10_00}
     row = row_of("monthly-impact", sums, "company")
@@ -84,7 +98,7 @@ def test_what_was_never_wanted_is_no_saving() -> None:
 @pytest.mark.parametrize(("others", "shown"), [(4, False), (5, True)])
 def test_the_market_is_shown_beside_five_others(others: int, shown: bool) -> None:
     sums = {"others": others, "sales": 1, "charged": 40_00, "market_sales": 9,
-            "market_charged": 450_00, "market_manual_cents": 45_00}  # fmt: skip
+            "market_charged": 450_00, "market_returned_cents": 45_00}  # fmt: skip
     row = row_of("market-comparison", sums, "company")
     assert row["market_average_price"] == (50_00 if shown else None)
     assert row["market_rejection_pct"] == (10_00 if shown else None)

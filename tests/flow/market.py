@@ -252,7 +252,7 @@ class Desk:
 
     async def assert_clean(self) -> None:
         """The stores agree to the cent, the ledger is zero, and reports tell what is in it."""
-        await self.exchange.summarising.catch_up()
+        await self.exchange.summaries.catch_up()
         checked = await self.exchange.check()
         assert checked.findings == ()
         assert checked.ledger_cents == 0

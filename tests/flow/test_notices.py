@@ -87,6 +87,32 @@ async def test_a_notice_is_given_up_after_its_last_try_and_counted(
     assert await desk.value("select problem from alert_notice") == "HTTP 500"
 
 
+class Broken:
+    """A notifier with a fault that nobody foresaw."""
+
+    async def send(self, notice: Notice, url: str | None) -> str | None:
+        raise ValueError("a header that cannot be written")
+
+
+async def test_a_notice_nobody_can_send_is_told_and_given_up(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(desk.exchange.notifying, "_notifier", Broken())
+    monkeypatch.setattr(desk.exchange.notifying, "_attempts", 2)
+    monkeypatch.setattr(
+        desk.exchange.notifying, "_on_error", lambda _, error: told.append(str(error))
+    )
+    async with hook() as mine:
+        await told_to(desk, mine)
+        for _ in range(4):
+            await send(desk)
+            await desk.value("update alert_notice set leased_until = now() - interval '1 second'")
+    assert told == ["a header that cannot be written"] * 2
+    assert await notices(desk) == [("failed", 3)]
+    assert desk.exchange.notifying.failed == 1
+
+
 async def test_the_pause_before_another_try_is_drawn_whole_and_grows(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

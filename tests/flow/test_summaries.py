@@ -5,10 +5,15 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
+import pytest
+
 from bidders.crm import Behaviour, CrmServer
+from exchange.core.model import CompanyId
+from exchange.core.reasons import Reason
 from exchange.core.report_rows import Row
 from exchange.core.reports import REPORTS, ReportAsk, Spell
 from tests.flow.market import Desk, http
+from tests.flow.returning import asked, balances, decide, sold_leads
 
 
 async def read(
@@ -16,7 +21,7 @@ async def read(
 ) -> list[Row]:
     """A report over three months; of a seller or company where one is named."""
     await desk.exchange.receipts.flush()
-    await desk.exchange.summarising.catch_up()
+    await desk.exchange.summaries.catch_up()
     spec = REPORTS[name]
     level: Any = "market"
     if party is not None:
@@ -101,6 +106,47 @@ async def test_section_4_a_rejection_moves_the_day_its_lead_was_assigned(desk: D
     rows = await read(desk, "monthly-impact", spell="day")
     assert [(row["period"], row["returned"]) for row in rows if row["leads"]] == [(assigned, 1)]
     assert [row["credited"] for row in rows] == [100_00]
+
+
+async def told(desk: Desk, company: str) -> tuple[object, ...]:
+    """What the summaries say of a company that pays afterwards, held against the ledger."""
+    (impact,) = await read(desk, "monthly-impact", company)
+    (sold,) = await read(desk, "sell-through")
+    ledger = await balances(desk)
+    assert impact["net_revenue"] == -ledger["company"]
+    assert sold["net_revenue"] == ledger["seller"]
+    assert impact["margin"] == sold["margin"] == ledger["operator"]
+    reasons = await read(desk, "refusals-and-returns", company, by="reason")
+    standing = await desk.standing(CompanyId(company))
+    assert impact["rejection_pct"] == 100_00 * standing.rejected // standing.assigned
+    today = desk.exchange.today(desk.clock.now())
+    assert await desk.exchange.summaries.check(today) == []
+    return (
+        impact["returned"], impact["credited"], impact["in_review"],
+        {str(row["value"]): row["returned"] for row in reasons if row["returned"]},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("counted_between", [True, False])
+async def test_section_8_a_return_is_credited_in_reports_when_it_is_in_the_ledger(
+    desk: Desk, counted_between: bool
+) -> None:
+    _, company, leads = await sold_leads(desk, 4)
+    rejected = await asked(desk, company, leads[0])
+    if counted_between:
+        assert await told(desk, company) == (1, 0, 100_00, {"reason_unclear": 1})
+    await decide(desk, rejected.rejection_id, reason=Reason.SEASONAL)
+    assert await told(desk, company) == (1, 100_00, 0, {"seasonal": 1})
+    await desk.exchange.returning.reverse(rejected.rejection_id, "The number works.")
+    assert await told(desk, company) == (0, 0, 0, {})
+
+
+async def test_section_8_a_return_declined_in_review_is_in_no_report(desk: Desk) -> None:
+    _, company, leads = await sold_leads(desk, 4)
+    rejected = await asked(desk, company, leads[0])
+    assert await told(desk, company) == (1, 0, 100_00, {"reason_unclear": 1})
+    await decide(desk, rejected.rejection_id, approved=False, sentence="Liking is no reason.")
+    assert await told(desk, company) == (0, 0, 0, {})
 
 
 async def test_two_workers_count_each_lead_once(desk: Desk, other: Desk) -> None:

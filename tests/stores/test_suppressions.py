@@ -44,10 +44,7 @@ class Lists:
         self.books = PostgresSuppressions(
             postgres, self.copy, most=MOST, behind=lambda _, error: self.behind.append(error)
         )
-        self.copies = SuppressionCopies(postgres, self.copy, self._fail)
-
-    def _fail(self, error: BaseException) -> None:
-        raise error
+        self.copies = SuppressionCopies(postgres, self.copy)
 
     async def put(self, company_id: CompanyId, *numbers: int) -> ListNumber:
         number = await self.books.open(company_id, NOW)

@@ -20,13 +20,15 @@ create table day_summary (
     sales bigint not null default 0,          -- legs sold
     charged bigint not null default 0,
     pay bigint not null default 0,            -- the seller's part of what was charged
-    manual bigint not null default 0,         -- returned by companies
-    manual_cents bigint not null default 0,   -- credited to them
+    manual bigint not null default 0,         -- returned by companies, those under review too
+    manual_cents bigint not null default 0,   -- credited to them: none of it under review
     manual_pay bigint not null default 0,     -- taken back from sellers
     crm bigint not null default 0,            -- failed for good; never charged
     crm_cents bigint not null default 0,
     refused bigint not null default 0,        -- by the company at the post; never charged
     refused_cents bigint not null default 0,
+    review bigint not null default 0,         -- of manual, under review
+    review_cents bigint not null default 0,   -- their value: in the rates, not credited
     primary key (level, axis, party, day, vertical, value)
 );
 create index day_summary_day on day_summary (day);
@@ -34,12 +36,16 @@ create index day_summary_day on day_summary (day);
 create index day_summary_refused on day_summary (party, day)
     where level = 'company' and axis = 'reason' and refused > 0;
 
--- What is not yet counted: a finished lead, or a rejection (sign 1; -1 takes it out again).
+-- What is not yet counted: a finished lead, or a rejection as it came to stand (sign 1) or stood
+-- until then (-1). A note says itself for what it counts: the row it is of may have changed since.
 create table summary_todo (
     lead_id text,
     rejection_id text,
+    status text,
+    reason integer,
     sign integer not null default 1 check (sign in (1, -1)),
-    check ((lead_id is null) <> (rejection_id is null))
+    check ((lead_id is null) <> (rejection_id is null)),
+    check ((rejection_id is null) = (status is null) and (rejection_id is null) = (reason is null))
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
 create function note_lead() returns trigger language plpgsql as $$
@@ -53,36 +59,25 @@ create trigger lead_finished after update of finished_at on lead for each row
     when (old.finished_at is null and new.finished_at is not null and not new.test)
     execute function note_lead();
 
+-- What was declined or reversed counts for nothing.
 create function note_rejection() returns trigger language plpgsql as $$
 begin
-    insert into summary_todo (rejection_id) values (new.id);
+    insert into summary_todo (rejection_id, status, reason, sign)
+    select * from (values (old.id, old.status, old.reason, -1),
+                          (new.id, new.status, new.reason, 1)) as note (id, status, reason, sign)
+    where note.status in ('accepted', 'in_review');
     return null;
 end $$;
 create trigger rejection_booked after insert on rejection for each row
     execute function note_rejection();
-
--- A rejection that was declined or reversed is taken out again.
-create function note_rejection_over() returns trigger language plpgsql as $$
-begin
-    insert into summary_todo (rejection_id, sign)
-    values (new.id, case when new.status in ('declined', 'reversed') then -1 else 1 end);
-    return null;
-end $$;
-create trigger rejection_over after update of status on rejection for each row
-    when ((new.status in ('declined', 'reversed')) <> (old.status in ('declined', 'reversed')))
-    execute function note_rejection_over();
+create trigger rejection_changed after update of status, reason on rejection for each row
+    when ((new.status, new.reason) is distinct from (old.status, old.reason))
+    execute function note_rejection();
 
 -- What stood before there were summaries.
 insert into summary_todo (lead_id) select id from lead where finished_at is not null and not test;
-insert into summary_todo (rejection_id) select id from rejection;
-insert into summary_todo (rejection_id, sign)
-select id, -1 from rejection where status in ('declined', 'reversed');
-
--- The rejections there are, and what takes one out again.
-create view rejection_event (rejection_id, sign) as
-select id, 1 from rejection
-union all
-select id, -1 from rejection where status in ('declined', 'reversed');
+insert into summary_todo (rejection_id, status, reason)
+select id, status, reason from rejection where status in ('accepted', 'in_review');
 
 -- Bytes that are no JSON count as nothing known: one lead must not keep all others from counting.
 create function json_of(p_bytes bytea) returns jsonb language plpgsql immutable as $$
@@ -135,9 +130,10 @@ create function summary_cuts(
     where cut.party is not null and cut.value is not null
 $$;
 
--- What these leads and these rejections add to the summaries; with p_day, to that day alone.
+-- What these leads and these notes of rejections add to the summaries; with p_day, to that day
+-- alone. Money is what the ledger moved: a return under review moves none.
 create function summary_rows(
-    p_leads text[], p_rejections text[], p_signs integer[], p_zone text, p_day date
+    p_leads text[], p_rejections summary_todo[], p_zone text, p_day date
 ) returns setof day_summary language sql stable as $$
     with known as (
         select l.id, l.seller_id, l.vertical, l.received_at, l.answer,
@@ -146,12 +142,13 @@ create function summary_rows(
         from lead l, lateral (select json_of(l.offer) as offer offset 0) o
         where l.id = any(p_leads) and l.finished_at is not null and not l.test
     ), booked as (
-        select r.id, r.kind, r.reason, r.value, r.day, r.company_id, r.delivery_id, event.sign,
+        select r.kind, r.value, r.day, r.company_id, r.delivery_id, note.reason, note.sign,
+               case when note.status = 'accepted' then note.sign else 0 end as paid,
                l.seller_id, l.vertical, coalesce(s.seller_cents, 0) as pay,
                coalesce(left(o.offer -> 'source' ->> 'sub_id', 64), '') as source,
                coalesce(left(o.offer -> 'attributes' ->> 'state', 64), '') as area
-        from unnest(p_rejections, p_signs) as event (id, sign)
-        join rejection r on r.id = event.id
+        from unnest(p_rejections) as note
+        join rejection r on r.id = note.rejection_id
         join lead l on l.id = r.lead_id
         left join sale s on s.delivery_id = r.delivery_id,
         lateral (select json_of(l.offer) as offer offset 0) o
@@ -163,7 +160,8 @@ create function summary_rows(
                1 as posts, case when a.answer ->> 'status' = 'sold' then 1 else 0 end as sold,
                0 as sales, 0::bigint as charged, 0::bigint as pay,
                0 as manual, 0::bigint as manual_cents, 0::bigint as manual_pay,
-               0 as crm, 0::bigint as crm_cents, 0 as refused, 0::bigint as refused_cents
+               0 as crm, 0::bigint as crm_cents, 0 as refused, 0::bigint as refused_cents,
+               0 as review, 0::bigint as review_cents
         from known, lateral (select json_of(known.answer) as answer offset 0) a
         union all
         select d.day, known.vertical, d.company_id, known.seller_id, known.source, known.area,
@@ -172,35 +170,36 @@ create function summary_rows(
                case when d.state = 'accepted' then d.charged else 0 end,
                case when d.state = 'accepted' then d.seller_cents else 0 end,
                0, 0, 0, 0, 0, (d.state = 'refused')::integer,
-               case when d.state = 'refused' then d.charged else 0 end
+               case when d.state = 'refused' then d.charged else 0 end, 0, 0
         from known join delivery d on d.lead_id = known.id
         where d.state in ('accepted', 'refused') and not d.test
         union all
         select day, vertical, company_id, seller_id, source, area, contract_kind(delivery_id),
                reason::text, 0, 0, 0, 0, 0,
                case when kind = 'manual' then sign else 0 end,
-               case when kind = 'manual' then sign * value else 0 end,
-               case when kind = 'manual' then sign * pay else 0 end,
+               case when kind = 'manual' then paid * value else 0 end,
+               case when kind = 'manual' then paid * pay else 0 end,
                case when kind = 'crm' then sign else 0 end,
-               case when kind = 'crm' then sign * value else 0 end, 0, 0
+               case when kind = 'crm' then sign * value else 0 end, 0, 0,
+               sign - paid, (sign - paid) * value
         from booked
     )
     select cut.level, cut.axis, cut.party, parts.day, parts.vertical, cut.value,
            sum(posts), sum(sold), sum(sales), sum(charged)::bigint, sum(pay)::bigint,
            sum(manual), sum(manual_cents)::bigint, sum(manual_pay)::bigint,
-           sum(crm), sum(crm_cents)::bigint, sum(refused), sum(refused_cents)::bigint
+           sum(crm), sum(crm_cents)::bigint, sum(refused), sum(refused_cents)::bigint,
+           sum(review), sum(review_cents)::bigint
     from parts, summary_cuts(company, seller, reason, area, source, contract) as cut
     where p_day is null or parts.day = p_day
     group by cut.level, cut.axis, cut.party, parts.day, parts.vertical, cut.value
 $$;
 
--- What a day comes to by the facts, those left out that are noted and not yet counted.
+-- What a day comes to by the facts, less what is noted and not yet counted.
 create function summary_of_day(p_day date, p_zone text)
 returns setof day_summary language plpgsql stable as $$
 declare
     v_leads text[];
-    v_rejections text[];
-    v_signs integer[];
+    v_rejections summary_todo[];
 begin
     select array_agg(id) into v_leads from (
         select l.id from lead l
@@ -211,14 +210,16 @@ begin
         where d.day = p_day
     ) touched
     where not exists (select 1 from summary_todo t where t.lead_id = touched.id);
-    select array_agg(e.rejection_id), array_agg(e.sign) into v_rejections, v_signs
-    from rejection_event e join rejection r on r.id = e.rejection_id
-    where r.company_id in (select id from company) and r.day = p_day
-      and not exists (select 1 from summary_todo t
-                      where t.rejection_id = e.rejection_id and t.sign = e.sign);
-    return query select * from summary_rows(
-        coalesce(v_leads, '{}'), coalesce(v_rejections, '{}'), coalesce(v_signs, '{}'), p_zone,
-        p_day);
+    select array_agg(row(null, id, status, reason, sign)::summary_todo) into v_rejections from (
+        select id, status, reason, 1 as sign from rejection
+        where company_id in (select c.id from company c) and day = p_day
+          and status in ('accepted', 'in_review')
+        union all
+        select r.id, t.status, t.reason, -t.sign
+        from summary_todo t join rejection r on r.id = t.rejection_id
+        where r.day = p_day
+    ) counted;
+    return query select * from summary_rows(v_leads, v_rejections, p_zone, p_day);
 end $$;
 
 -- Makes a day's summary anew. The caller runs it alone in a repeatable-read transaction, so that
@@ -237,25 +238,22 @@ end $$;
 create function summarise(p_zone text, p_limit integer) returns integer language plpgsql as $$
 declare
     v_leads text[];
-    v_rejections text[];
-    v_signs integer[];
+    v_rejections summary_todo[];
     v_count integer;
 begin
     if not pg_try_advisory_xact_lock(7260413) then return -1; end if;
     with gone as (
         delete from summary_todo
         where ctid = any(array(select ctid from summary_todo limit p_limit))
-        returning lead_id, rejection_id, sign
+        returning *
     )
     select array_agg(lead_id) filter (where lead_id is not null),
-           array_agg(rejection_id) filter (where rejection_id is not null),
-           array_agg(sign) filter (where rejection_id is not null), count(*)
-    into v_leads, v_rejections, v_signs, v_count
+           array_agg(row(gone.*)::summary_todo) filter (where rejection_id is not null), count(*)
+    into v_leads, v_rejections, v_count
     from gone;
     if v_count = 0 then return 0; end if;
     insert into day_summary as s
-    select * from summary_rows(coalesce(v_leads, '{}'), coalesce(v_rejections, '{}'),
-                               coalesce(v_signs, '{}'), p_zone, null)
+    select * from summary_rows(v_leads, v_rejections, p_zone, null)
     on conflict (level, axis, party, day, vertical, value) do update set
         posts = s.posts + excluded.posts, sold = s.sold + excluded.sold,
         sales = s.sales + excluded.sales, charged = s.charged + excluded.charged,
@@ -264,7 +262,9 @@ begin
         manual_pay = s.manual_pay + excluded.manual_pay,
         crm = s.crm + excluded.crm, crm_cents = s.crm_cents + excluded.crm_cents,
         refused = s.refused + excluded.refused,
-        refused_cents = s.refused_cents + excluded.refused_cents;
+        refused_cents = s.refused_cents + excluded.refused_cents,
+        review = s.review + excluded.review,
+        review_cents = s.review_cents + excluded.review_cents;
     return v_count;
 end $$;
 
