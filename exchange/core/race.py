@@ -91,9 +91,6 @@ class _Race:
         # A campaign short of room may not be able to bid at all, however far from winning it is;
         # and why a bidder that was asked did not bid is always told.
         looked = self._index.tight | self._index.remote
-        if self._priced:
-            # A contract may raise a price beyond what was reckoned with as to room.
-            looked |= self._priced & self._index.limited
         for slot in slots_of(mask & looked):
             self._look(slot)
         award = self._award(mask)
@@ -223,7 +220,7 @@ class _Race:
         The shelf knows what they are worth without; no terms raise that beyond the pact's bound.
         """
         shelf, top_of, least = self._index.shelf, self._index.tops.__getitem__, 0
-        words, score = shelf.words(priced), self._ping.quality_score
+        words, score, tight = shelf.words(priced), self._ping.quality_score, self._index.tight
         for block in shelf.order:
             if pact.bound(block.bound_cents, score) < least:
                 break
@@ -240,7 +237,7 @@ class _Race:
                 rectified = price.rectified_cents
                 if rectified < self._floor or price.seller_cents < self._ping.min_price_cents:
                     self._look(slot)
-                elif rectified >= least and not self._no_room(quote, price):
+                elif rectified >= least and not (tight >> slot & 1 and self._no_room(quote, price)):
                     entrants.append((-rectified, slot, price))
                     held[quote.company_id] = max(rectified, held.get(quote.company_id, -1))
                     if len(held) >= deep:
@@ -334,7 +331,7 @@ class _Race:
         lost: tuple[Reason, Price, int] | None = None
         no_room: Reason | None = None
         silent: Reason | None = None
-        tight = (self._index.tight | self._priced) >> slot & 1
+        tight = self._index.tight >> slot & 1
         deal = self._deal(quote)
         for share in range(1, self._ping.max_buyers + 1):
             if deal is not None and not deal.sells(share):
