@@ -76,14 +76,10 @@ class SellerMasks:
         """The campaigns that are sold no leads at a share count."""
         return self.only_shared if share == 1 else self.only_exclusive
 
-    def bound(self, top_cents: int, score: int) -> int:
-        """What a campaign worth at most ``top_cents`` by its list is worth at most under its terms.
-
-        Both are rectified prices in cents. The cents added before and after make up for what the
-        rectification of either may add by rounding.
-        """
+    def raised(self, score: int) -> Raise:
+        """What the contracts' tiers add at most to any price at a score."""
         raised = self._raises.get(score)
         if raised is None:
             tiers = (tier_of(deal.tiers, score) for deal in self.deals.by_company.values())
             raised = self._raises[score] = raise_by(tier for tier in tiers if tier is not None)
-        return raised.most(top_cents + 1) + 1
+        return raised

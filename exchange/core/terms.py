@@ -50,6 +50,10 @@ class Raise(NamedTuple):
         """
         return (cents + self.add_cents) * self.multiply_bp // BASIS_POINTS + 1
 
+    def least(self, cents: int) -> int:
+        """What a price must be at least to come to so many cents in any of the tiers."""
+        return -(-(cents - 1) * BASIS_POINTS // self.multiply_bp) - self.add_cents
+
 
 NO_RAISE: Final = Raise()
 
