@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from exchange.core.contract import Contract, Deal, deal_of, in_force, next_change
 from exchange.core.model import CompanyId, SellerId
 from exchange.core.reasons import Reason
+from exchange.core.terms import NO_RAISE, Raise, raise_by
 
 FULL_S: Final = 60
 """How long a trial that had no room makes no bids before it is tried again."""
@@ -44,10 +45,12 @@ class ContractBook:
     """The versions of every pair. ``sellers`` is empty while there is no contract at all.
 
     ``complete`` is the number up to which no version is missing, for whoever fetches the rest.
+    ``raises`` bounds what any version of a company, whenever it holds, adds to its prices.
     """
 
     def __init__(self) -> None:
         self.sellers: dict[SellerId, dict[CompanyId, tuple[Contract, ...]]] = {}
+        self.raises: dict[CompanyId, Raise] = {}
         self.complete = 0
         self._ahead: set[int] = set()
         self._deals: dict[SellerId, SellerDeals] = {}
@@ -64,6 +67,8 @@ class ContractBook:
             self._ahead.discard(self.complete)
         companies = self.sellers.setdefault(one.seller_id, {})
         companies[one.company_id] = (*companies.get(one.company_id, ()), one)
+        known = self.raises.get(one.company_id, NO_RAISE)
+        self.raises[one.company_id] = raise_by(one.clauses.tiers, known)
         self._deals.pop(one.seller_id, None)
         self._full.pop((one.seller_id, one.company_id), None)
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from exchange.core.contract import Deal
 from exchange.core.contract_book import SellerDeals
 from exchange.core.masks import Bounds
 from exchange.core.model import CompanyId
-from exchange.core.money import BASIS_POINTS
-from exchange.core.terms import tier_of
+from exchange.core.terms import Raise, raise_by, tier_of
 
 
 class SellerMasks:
@@ -37,7 +35,7 @@ class SellerMasks:
         self.scored = Bounds()
         self.priced = 0
         self.first_look = 0
-        self._raises: dict[int, tuple[int, int]] = {}
+        self._raises: dict[int, Raise] = {}
         for company_id in deals.by_company:
             if mask := of_company.get(company_id, 0):
                 self.enter(company_id, mask)
@@ -78,25 +76,10 @@ class SellerMasks:
         """The campaigns that are sold no leads at a share count."""
         return self.only_shared if share == 1 else self.only_exclusive
 
-    def bound(self, top_cents: int, score: int) -> int:
-        """What a campaign worth at most ``top_cents`` by its list is worth at most under its terms.
-
-        Both are rectified prices in cents. The cent added before and the two after make up for
-        what three roundings may add.
-        """
-        raises = self._raises.get(score)
-        if raises is None:
-            raises = self._raises[score] = _most_raised(self.deals.by_company, score)
-        add_cents, multiply_bp = raises
-        return (top_cents + add_cents + 1) * multiply_bp // BASIS_POINTS + 2
-
-
-def _most_raised(deals: Mapping[CompanyId, Deal], score: int) -> tuple[int, int]:
-    """The most cents and the highest factor by which any deal raises a price at a score."""
-    add_cents, multiply_bp = 0, BASIS_POINTS
-    for deal in deals.values():
-        tier = tier_of(deal.tiers, score)
-        if tier is not None:
-            add_cents = max(add_cents, tier.add_cents)
-            multiply_bp = max(multiply_bp, tier.multiply_bp)
-    return add_cents, multiply_bp
+    def raised(self, score: int) -> Raise:
+        """What the contracts' tiers add at most to any price at a score."""
+        raised = self._raises.get(score)
+        if raised is None:
+            tiers = (tier_of(deal.tiers, score) for deal in self.deals.by_company.values())
+            raised = self._raises[score] = raise_by(tier for tier in tiers if tier is not None)
+        return raised

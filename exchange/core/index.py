@@ -172,6 +172,9 @@ class VerticalIndex:
         masks = self._by_seller.get(seller_id)
         if masks is None or masks.deals is not deals:
             masks = self._by_seller[seller_id] = SellerMasks(deals, self._of_company)
+            # What a contract raises may need more room than was reckoned with.
+            self._stale_room |= masks.priced & (self._capped | self._prepaid)
+            self._refresh_room(now)
         return masks
 
     def is_barred(self, seller_id: SellerId, slot: int, share: int) -> bool:
@@ -200,11 +203,6 @@ class VerticalIndex:
             reached = masks.scored.up_to(ping.quality_score)
             left = _take(left, masks.scored.everyone ^ reached, _LOW_SCORE, counts)
         return left
-
-    @property
-    def limited(self) -> int:
-        """The campaigns whose room may depend on a price at all: with caps, or prepaid."""
-        return self._capped | self._prepaid
 
     def taking(self, share: int) -> int:
         """The campaigns that have a price for a share count."""
@@ -337,10 +335,13 @@ class VerticalIndex:
         self._stale_room = 0
 
     def _is_tight(self, runner: Runner, company: Company | None, now: datetime) -> bool:
-        """Whether a campaign's room may depend on what a lead costs."""
+        """Whether a campaign's room may depend on what a lead costs, under whatever contract."""
         if company is None:
             return False
-        return why_no_room(runner.campaign, company, now, highest_price(runner)) is not None
+        highest = highest_price(runner)
+        if (raised := self._contracts.raises.get(runner.campaign.company_id)) is not None:
+            highest = raised.most(highest)
+        return why_no_room(runner.campaign, company, now, highest) is not None
 
     def _taking_up_to(self, max_buyers: int) -> int:
         taken = self._by_share.get(1, 0)

@@ -22,7 +22,6 @@ from exchange.core.auction import (
     is_premium,
 )
 from exchange.core.contract import Deal
-from exchange.core.contract_masks import SellerMasks
 from exchange.core.index import Gated
 from exchange.core.market import Market
 from exchange.core.masks import slots_of
@@ -33,6 +32,7 @@ from exchange.core.reasons import Reason
 from exchange.core.remote import Hearing
 from exchange.core.runner import base_price
 from exchange.core.shelf import WORD
+from exchange.core.terms import Raise
 
 MOST_FALLEN: Final = 50
 """Campaigns below floor or minimum, or without room, a receipt tells of; the others are counted."""
@@ -60,12 +60,20 @@ def race(
     return _Race(market, ping, now, draw_key, heard).run(gated)
 
 
+def least_top(raised: Raise, least_cents: int) -> int:
+    """What a top by the list must be at least for a price under terms to reach ``least_cents``.
+
+    Both are rectified prices: a cent on either side makes up for their roundings.
+    """
+    return raised.least(least_cents - 1) - 1
+
+
 class _Race:
     """One ping's way through the index."""
 
     __slots__ = (
-        "_deep", "_draw_key", "_fallen", "_floor", "_heard", "_index", "_market", "_now", "_pact",
-        "_ping", "_policy", "_premium", "_priced", "_told",
+        "_deep", "_draw_key", "_fallen", "_floor", "_has_first_look", "_heard", "_index",
+        "_market", "_now", "_pact", "_ping", "_policy", "_premium", "_priced", "_told",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +88,7 @@ class _Race:
         self._index = market.indexes[ping.vertical]
         self._pact = self._index.contracts_of(ping.seller_id, now)
         self._priced = 0 if self._pact is None else self._pact.priced
+        self._has_first_look = self._pact is not None and self._pact.first_look != 0
         self._floor = max(market.verticals[ping.vertical].floor_cents, 1)
         self._premium = ping.vertical in market.premium and is_premium(market, ping)
         self._deep = ping.max_buyers + market.policy.max_ranks
@@ -91,9 +100,6 @@ class _Race:
         # A campaign short of room may not be able to bid at all, however far from winning it is;
         # and why a bidder that was asked did not bid is always told.
         looked = self._index.tight | self._index.remote
-        if self._priced:
-            # A contract may raise a price beyond what was reckoned with as to room.
-            looked |= self._priced & self._index.limited
         for slot in slots_of(mask & looked):
             self._look(slot)
         award = self._award(mask)
@@ -159,23 +165,43 @@ class _Race:
         ``least`` is what a bid must reach: the last place of those needed. An equal one is still
         looked at, as the rate and the draw may put it before.
         """
-        index = self._index
         entrants: list[Entrant] = []
-        mask &= index.taking(share)
+        mask &= self._index.taking(share)
         if self._pact is not None:
             mask &= ~self._pact.barred(share)
         if not mask:
             return entrants
+        held: dict[CompanyId, int] = {}
+        priced = mask & self._priced
+        # Those that contracts price go last: by then it is known what a bid must reach.
+        least = self._enter(mask ^ priced, share, deep, entrants, held, 0, None)
+        if priced and self._pact is not None:
+            raised = self._pact.raised(self._ping.quality_score)
+            self._enter(priced, share, deep, entrants, held, least, raised)
+        return entrants
+
+    def _enter(
+        self,
+        mask: int,
+        share: int,
+        deep: int,
+        entrants: list[Entrant],
+        held: dict[CompanyId, int],
+        least: int,
+        raised: Raise | None,
+    ) -> int:
+        """Let those of a mask in that could matter; gives what a bid must reach then.
+
+        ``raised`` bounds what terms add to their prices, None where no terms are asked: a campaign
+        whose top by its list is below ``enough`` is below ``least`` under any terms.
+        """
+        index = self._index
         quotes, top_of = index.quotes, index.tops.__getitem__
         floor, min_price, tight = self._floor, self._ping.min_price_cents, index.tight
-        held: dict[CompanyId, int] = {}
-        least = 0
-        if self._pact is not None and mask & self._priced:
-            least = self._enter(self._pact, mask & self._priced, share, deep, entrants, held)
-            mask &= ~self._priced
+        enough = least if raised is None else least_top(raised, least)
         words = index.shelf.words(mask)
         for block in index.shelf.order:
-            if block.bound_cents < least:
+            if block.bound_cents < enough:
                 break
             bits = words[block.number]
             if not bits:
@@ -189,10 +215,10 @@ class _Race:
             # Dearest first, so that few are priced before it is known what a bid must reach.
             slots.sort(key=top_of, reverse=True)
             for slot in slots:
-                if top_of(slot) < least:
+                if top_of(slot) < enough:
                     break
                 quote = quotes[slot] or index.quote(slot)
-                prices = quote.prices
+                prices = quote.prices if raised is None else None
                 price = prices.get(share) if prices is not None else self._price(quote, share)
                 if price is None:
                     continue
@@ -207,44 +233,7 @@ class _Race:
                     held[quote.company_id] = rectified
                     if len(held) >= deep:
                         least = sorted(held.values())[-deep]
-        return entrants
-
-    def _enter(
-        self,
-        pact: SellerMasks,
-        priced: int,
-        share: int,
-        deep: int,
-        entrants: list[Entrant],
-        held: dict[CompanyId, int],
-    ) -> int:
-        """Walk those priced by their contracts; gives what a bid must reach then.
-
-        The shelf knows what they are worth without; no terms raise that beyond the pact's bound.
-        """
-        shelf, top_of, least = self._index.shelf, self._index.tops.__getitem__, 0
-        words, score = shelf.words(priced), self._ping.quality_score
-        for block in shelf.order:
-            if pact.bound(block.bound_cents, score) < least:
-                break
-            first = block.number * WORD
-            slots = [first + place for place in slots_of(words[block.number])]
-            slots.sort(key=top_of, reverse=True)
-            for slot in slots:
-                if pact.bound(top_of(slot), score) < least:
-                    break
-                quote = self._index.quote(slot)
-                price = self._price(quote, share)
-                if price is None:
-                    continue
-                rectified = price.rectified_cents
-                if rectified < self._floor or price.seller_cents < self._ping.min_price_cents:
-                    self._look(slot)
-                elif rectified >= least and not self._no_room(quote, price):
-                    entrants.append((-rectified, slot, price))
-                    held[quote.company_id] = max(rectified, held.get(quote.company_id, -1))
-                    if len(held) >= deep:
-                        least = sorted(held.values())[-deep]
+                        enough = least if raised is None else least_top(raised, least)
         return least
 
     def _bids(self, entrants: list[Entrant], share: int) -> list[Ranked]:
@@ -257,7 +246,7 @@ class _Race:
                 drawer = Drawer(self._draw_key, self._ping.ping_id)
         bids: list[Ranked] = []
         companies: set[CompanyId] = set()
-        is_plain = drawer is None and not self._premium and self._pact is None and not self._heard
+        is_plain = drawer is None and not (self._premium or self._heard or self._has_first_look)
         for _, slot, price in entrants:
             quote = self._index.quote(slot)
             company_id, standing = quote.company_id, quote.standing
@@ -334,7 +323,7 @@ class _Race:
         lost: tuple[Reason, Price, int] | None = None
         no_room: Reason | None = None
         silent: Reason | None = None
-        tight = (self._index.tight | self._priced) >> slot & 1
+        tight = self._index.tight >> slot & 1
         deal = self._deal(quote)
         for share in range(1, self._ping.max_buyers + 1):
             if deal is not None and not deal.sells(share):

@@ -325,7 +325,7 @@ _MESSAGES: Final = {
     Reason.SEASONAL: "The company does not buy in this season.",
     Reason.WINDOW_CLOSED: "The rejection window of this sale has closed.",
     Reason.REASON_NOT_ALLOWED: "The terms of this sale do not allow this rejection reason.",
-    Reason.REASON_UNCLEAR: "The text fits no rejection reason clearly; give a reason code.",
+    Reason.REASON_UNCLEAR: "The text fits no rejection reason clearly.",
     Reason.TEST_LEAD: "A test lead touches no money and cannot be rejected.",
     Reason.RETURNS_EXCLUDED: "The contract gives a discount in place of returns.",
     Reason.RETURN_COUNT_REACHED: "The contract's cap on returned leads is reached for this period.",

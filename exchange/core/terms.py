@@ -6,7 +6,8 @@ the company's rate. Every step rounds half to even, to the cent. Source: rules Â
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -31,6 +32,38 @@ class Tier(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def price(self, listed_cents: int) -> int:
         """A price in this tier, in cents, never below 0."""
         return max(0, part_of(listed_cents + self.add_cents, self.multiply_bp))
+
+
+class Raise(NamedTuple):
+    """A bound on what tiers add to a price: cents, then a factor in basis points.
+
+    It never lowers one: ``add_cents`` is at least 0, ``multiply_bp`` at least 10,000.
+    """
+
+    add_cents: int = 0
+    multiply_bp: int = BASIS_POINTS
+
+    def most(self, cents: int) -> int:
+        """What a price of at most so many cents is at most in any of the tiers.
+
+        The cent more makes up for the rounding.
+        """
+        return (cents + self.add_cents) * self.multiply_bp // BASIS_POINTS + 1
+
+    def least(self, cents: int) -> int:
+        """What a price must be at least to come to so many cents in any of the tiers."""
+        return -(-(cents - 1) * BASIS_POINTS // self.multiply_bp) - self.add_cents
+
+
+NO_RAISE: Final = Raise()
+
+
+def raise_by(tiers: Iterable[Tier], known: Raise = NO_RAISE) -> Raise:
+    """The smallest raise that holds for all these tiers, and wherever ``known`` does."""
+    add_cents, multiply_bp = known
+    for tier in tiers:
+        add_cents, multiply_bp = max(add_cents, tier.add_cents), max(multiply_bp, tier.multiply_bp)
+    return Raise(add_cents, multiply_bp)
 
 
 class Applied(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -80,13 +80,16 @@ class BulkReturns:
             note=line.note,
             review=line.review,
         )
+        if rejected.is_repeat:
+            # A repeat alone answers as the first did; among others it tells of what holds now.
+            standing = self._weigh(await self._window_of(company_id))
         return LineResult(
             number=line.number,
             lead_id=line.lead_id,
-            status=rejected.status,
+            status="returned_before" if rejected.is_repeat else rejected.status,
             rejection_id=rejected.rejection_id,
             reason=rejected.reason,
-            value_cents=rejected.value_cents,
+            value_cents=0 if rejected.is_repeat else rejected.value_cents,
             standing=standing,
         )
 
@@ -107,6 +110,6 @@ class BulkReturns:
             lead_id=line.lead_id,
             status="returned_before" if is_repeat else foreseen.outcome,
             reason=foreseen.reason,
-            value_cents=foreseen.value_cents,
+            value_cents=0 if is_repeat else foreseen.value_cents,
             standing=self._weigh(self._window),
         )

@@ -452,6 +452,7 @@ class Rejected(Struct, frozen=True, kw_only=True):
     """A rejection that was taken. ``company`` is the whole company right after it, on ``day``.
 
     One that is in review counts in the company's rates, and is credited once it is approved.
+    ``is_repeat`` tells that it was taken by an earlier request, and nothing was booked now.
     """
 
     rejection_id: str
@@ -462,6 +463,7 @@ class Rejected(Struct, frozen=True, kw_only=True):
     day: date
     company: CompanyChange
     status: Literal["accepted", "in_review"] = "accepted"
+    is_repeat: bool = False
 
 
 class Returns(Protocol):

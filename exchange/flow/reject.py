@@ -113,7 +113,7 @@ def read_reason(reason_code: str | None, text: str | None) -> Reason:
     if classified is None or classified.confidence_percent < CONFIDENT_PERCENT:
         unclear = Reason.REASON_UNCLEAR
         raise Invalid(
-            unclear.message,
+            f"{unclear.message} Give a reason, or ask for a review.",
             field="text",
             code=unclear.code,
             details={"reasons": list(REJECTION_REASONS)},

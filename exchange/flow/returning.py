@@ -76,7 +76,7 @@ class Return(Struct, frozen=True, kw_only=True):
 class Foreseen(Struct, frozen=True, kw_only=True):
     """A rejection that would be taken: what would be booked, and on which day and era.
 
-    ``returned_before``: it was already, and a repeat answers the same and books nothing.
+    ``returned_before``: it was already, and a repeat books nothing, so ``value_cents`` is 0.
     """
 
     outcome: Literal["accepted", "in_review", "returned_before"]
@@ -120,7 +120,10 @@ class Line(Struct, frozen=True, kw_only=True):
 
 
 class LineResult(Struct, frozen=True, kw_only=True):
-    """What became of a line, or would: ``standing`` is after it, ``fault`` why it was refused."""
+    """What became of a line, or would: ``standing`` is after it, ``fault`` why it was refused.
+
+    ``value_cents`` is what was booked for this line: 0 where the lead was returned before.
+    """
 
     number: int
     lead_id: str

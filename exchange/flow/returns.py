@@ -98,7 +98,9 @@ class Returning:
                 raise
             refusal = unclear
         before = await self._window(company_id, now)
-        after = before if foreseen is None else foresee_window(before, foreseen)
+        after = before
+        if foreseen is not None:
+            after = book(before, foreseen.day, foreseen.era, manual=foreseen.value_cents)
         today = self._today(now)
         standings = (
             weigh(before, today, self._market.policy),
@@ -239,7 +241,7 @@ class Returning:
             return Foreseen(
                 outcome="returned_before",
                 reason=earlier.reason,
-                value_cents=earlier.value_cents,
+                value_cents=0,
                 day=earlier.day,
                 era=earlier.company.era,
             )
@@ -265,13 +267,6 @@ class Returning:
             for record in records
             if (base_cents := record.campaign.bid.exclusive_cents) is not None
         )
-
-
-def foresee_window(window: Window, foreseen: Foreseen) -> Window:
-    """The window as a foreseen rejection would leave it."""
-    if foreseen.outcome == "returned_before":
-        return window
-    return book(window, foreseen.day, foreseen.era, manual=foreseen.value_cents)
 
 
 def _is_for(found: Return, role: Role, subject_id: str) -> bool:

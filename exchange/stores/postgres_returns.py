@@ -66,7 +66,7 @@ class PostgresReturns:
         return Foreseen(
             outcome=outcome,
             reason=request.reason if earlier is None else earlier.reason,
-            value_cents=sale["charged"],
+            value_cents=sale["charged"] if earlier is None else 0,
             day=sale["day"],
             era=sale["era"],
         )
@@ -152,7 +152,7 @@ class PostgresReturns:
                 details["decision"] = sentence
             raise because(reason, details=details)
         answer: Rejected = self._decode(row["answer"])
-        return replace(answer, status=status, reason=Reason(row["reason"]))
+        return replace(answer, status=status, reason=Reason(row["reason"]), is_repeat=True)
 
     async def _why_no_sale(self, connection: Any, request: RejectRequest) -> Exception:
         row = await connection.fetchrow(

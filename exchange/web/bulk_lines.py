@@ -207,8 +207,7 @@ async def write(
             else:
                 yield (b",\n" if counts else b"\n") + JSON.encode(answer)
             counts[result.status] += 1
-            if result.status in ("accepted", "in_review"):
-                value_cents += result.value_cents or 0
+            value_cents += result.value_cents or 0
     if form == "json":
         statuses = ("accepted", "in_review", "returned_before", "refused", "not_tried")
         ending = {status: counts[status] for status in statuses}

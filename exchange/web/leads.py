@@ -134,5 +134,6 @@ async def reject(call: Call) -> RejectionAnswer | RejectionPreview:
         note=body.note,
         review=body.review,
     )
-    call.site.metrics.count_rejection(category_of(rejected.reason) or "unclear")
+    if not rejected.is_repeat:
+        call.site.metrics.count_rejection(category_of(rejected.reason) or "unclear")
     return show_rejection(rejected, standing, call.site.doors.market.policy)

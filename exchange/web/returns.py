@@ -56,7 +56,7 @@ async def _counted(
 ) -> AsyncGenerator[LineResult, None]:
     async with aclosing(results):
         async for result in results:
-            if result.reason is not None:
+            if result.reason is not None and result.status != "returned_before":
                 call.site.metrics.count_rejection(category_of(result.reason) or "unclear")
             yield result
 

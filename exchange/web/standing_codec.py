@@ -20,7 +20,7 @@ from exchange.core.standing import (
 )
 from exchange.flow.standings import Explained, ToldDay
 from exchange.web.dynamic_codec import show_shadow
-from exchange.web.market_codec import show_standing
+from exchange.web.market_codec import category_of, show_standing
 from exchange.web.rates_codec import perhaps, price_of_100, show_rates
 from exchange.web.wire import dollars
 from exchange.web.wire_standing import (
@@ -130,7 +130,7 @@ def _explanation(explained: Explained) -> Explanation:
             CauseAnswer(
                 kind=cause.kind,
                 reason=cause.reason.code,
-                category=cause.reason.category,
+                category=category_of(cause.reason),
                 leads=cause.leads,
                 value=dollars(cause.value_cents),
             )

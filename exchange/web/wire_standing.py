@@ -88,11 +88,14 @@ class ProtectionAnswer(Answer, frozen=True, kw_only=True):
 
 
 class CauseAnswer(Answer, frozen=True, kw_only=True):
-    """What a part of the rejections in the window was for."""
+    """What a part of the rejections in the window was for.
+
+    ``category`` is null while nobody has read the company's text.
+    """
 
     kind: Literal["manual", "crm"]
     reason: str
-    category: str
+    category: str | None
     leads: int
     value: Decimal
 

@@ -31,7 +31,7 @@ from exchange.core.contract_rules import ContractFault, check_contract
 from exchange.core.market import Market
 from exchange.core.model import Bid, CompanyId, Condition, SellerId
 from exchange.core.pricing import rectify
-from exchange.core.race import race
+from exchange.core.race import least_top, race
 from exchange.core.reasons import Reason
 from exchange.core.rejection import ReturnCap, Returned, Terms, clause_of, judge
 from exchange.core.remote import Heard, Remote
@@ -383,7 +383,10 @@ def test_no_price_under_a_contract_is_worth_more_than_the_race_reckons_with(
     base, _ = apply_terms(deal_of(change.contract, NOW), listed, score, is_named=False)
     assert masks is not None
     if masks.priced:
-        assert rectify(base, standing) <= masks.bound(index.tops[0], score)
+        # It is looked at even where nothing less than just this price is enough,
+        assert index.tops[0] >= least_top(masks.raised(score), rectify(base, standing))
+    # and room is kept for it.
+    assert base <= made.contracts.raises[CompanyId("roofs-co")].most(listed + more)
 
 
 @given(

@@ -308,6 +308,27 @@ def test_the_race_comes_to_the_award_and_the_reasons_of_the_plain_scan(
         recompute(plain.candidates, max_buyers=one.max_buyers, limits=limits)
 
 
+def test_section_9_a_price_raised_beyond_the_room_left_does_not_bid() -> None:
+    made = Market([SOLAR], Policy(), TODAY)
+    made.apply_company(company("co-1", available_cents=1_200))
+    one = Campaign(
+        campaign_id=CampaignId("c-1"),
+        company_id=CompanyId("co-1"),
+        name="any",
+        vertical="solar",
+        bid=Bid(exclusive_cents=1_000),
+        delivery=(),
+    )
+    made.apply_campaign(CampaignChange(campaign_id=one.campaign_id, version=1, campaign=one))
+    assert race(made, ping(SOLAR), NOW, DRAW_KEY).award.winners == 1
+    for number, add_cents in enumerate((200, 201), 1):
+        raised = Tier(min_score=0, add_cents=add_cents)
+        made.contracts.apply(contract("co-1", number, version=number, tiers=(raised,)))
+        decisions = [hold(made, ping(SOLAR), NOW, DRAW_KEY) for hold in (decide, race)]
+        assert [d.award.winners for d in decisions] == [2 - number] * 2
+    assert [d.reasons for d in decisions] == [{Reason.BALANCE.code: 1}] * 2
+
+
 @pytest.mark.parametrize("count", [63, 64, 65, 200])
 def test_campaigns_keep_their_place_when_blocks_split(count: int) -> None:
     made = Market([SOLAR], Policy(), TODAY)

@@ -61,7 +61,12 @@ async def test_section_8_a_file_of_returns_and_a_dispute_price_the_next_ping_on_
     assert [line["code"] for line in told] == ["", "malformed", "not_found", ""]
     assert [line["overall_pct"] for line in told] == ["25.00", "", "", "50.00"]
     assert [{**line, "rejection_id": ""} for line in told] == foreseen
-    assert await send(wire, company, file) == told
+    repeated = [
+        {**line, "status": "returned_before", "value": "0.00", "overall_pct": "50.00"}
+        | {key: told[3][key] for key in ("verdict", "price_of_100")}
+        for line in (told[0], told[3])
+    ]
+    assert await send(wire, company, file) == [repeated[0], told[1], told[2], repeated[1]]
 
     half, three_quarters = paid_to_seller(Decimal("50.00")), paid_to_seller(Decimal("75.00"))
     async with line_to_each_worker(running) as lines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from exchange.core.model import CompanyId, LeadId
 from exchange.core.reasons import Reason
@@ -68,6 +69,7 @@ async def test_section_8_a_preview_of_a_returned_lead_says_so(desk: Desk) -> Non
     _, company, rejected = await returned(desk)
     again = await preview(desk, company, rejected.lead_id, reason_code=None, text=VAGUE)
     assert again.foreseen.outcome == "returned_before" and again.before == again.after
+    assert again.foreseen.value_cents == 0
     await desk.exchange.returning.reverse(rejected.rejection_id, "It works.")
     reversed_ = await preview(desk, company, rejected.lead_id)
     assert reversed_.refusal.code == Reason.RETURN_REVERSED.code
@@ -89,26 +91,32 @@ async def test_section_8_one_bad_line_never_stops_the_others(desk: Desk) -> None
         (4, "refused"),
         (5, "in_review"),
         (6, "accepted"),
-        (7, "accepted"),
+        (7, "returned_before"),
     ]
     codes = [line.fault.code for line in told if line.fault is not None]
     assert codes == ["invalid", "not_found", Reason.REASON_UNCLEAR.code]
-    assert told[6].rejection_id == told[0].rejection_id
+    assert (told[6].rejection_id, told[6].reason) == (told[0].rejection_id, told[0].reason)
+    assert (told[6].value_cents, told[6].standing) == (0, told[5].standing)
     assert await desk.price(seller) == 25_00
 
 
-async def test_section_8_a_file_sent_again_answers_as_it_did(desk: Desk) -> None:
+async def test_section_8_a_file_sent_again_returns_nothing_twice_and_says_so(desk: Desk) -> None:
     _, company, leads = await sold_leads(desk, 4)
     first = await bulk(desk, company, mixed(leads))
     before = await snapshot(desk)
     again = await bulk(desk, company, mixed(leads))
     assert await snapshot(desk) == before
-    assert [(r.number, r.status, r.rejection_id) for r in again] == [
-        # The unclear text of line 4 is of a lead that waits for its review by now.
-        (r.number, "in_review", first[4].rejection_id)
-        if r.number == 4
-        else (r.number, r.status, r.rejection_id)
-        for r in first
+    repeated = [again[n] for n in (0, 3, 4, 5, 6)]
+    assert {(r.status, r.value_cents) for r in repeated} == {("returned_before", 0)}
+    # The unclear text of line 4 is of a lead that waits for its review by now.
+    ids = [first[n].rejection_id for n in (0, 4, 4, 5, 0)]
+    assert [r.rejection_id for r in repeated] == ids
+    # What holds now, not what held when each was returned.
+    assert {r.standing for r in repeated} == {first[6].standing}
+    assert [again[n].status for n in (1, 2)] == ["refused", "refused"]
+    foreseen = await bulk(desk, company, mixed(leads), dry_run=True)
+    assert [replace(r, rejection_id=None) for r in repeated] == [
+        foreseen[n] for n in (0, 3, 4, 5, 6)
     ]
 
 
@@ -120,8 +128,8 @@ async def test_section_8_a_dry_run_of_a_file_foresees_each_line_after_those_befo
     foreseen = await bulk(desk, company, mixed(leads), dry_run=True)
     assert await snapshot(desk) == before
     done = await bulk(desk, company, mixed(leads))
-    assert [r.standing for r in foreseen][:6] == [r.standing for r in done][:6]
-    assert [r.status for r in foreseen] == [*(r.status for r in done[:6]), "returned_before"]
+    facts = [(r.status, r.value_cents, r.standing) for r in foreseen]
+    assert facts == [(r.status, r.value_cents, r.standing) for r in done]
 
 
 async def test_section_8_lines_are_told_as_they_are_done(desk: Desk) -> None:

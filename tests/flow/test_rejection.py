@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from exchange.core.lifecycle import State
 from exchange.core.model import CompanyId, LeadId, SellerId
@@ -76,10 +77,11 @@ async def test_a_rejection_is_booked_on_the_day_its_lead_was_assigned(desk: Desk
 
 async def test_a_second_rejection_of_a_lead_answers_as_the_first_did(desk: Desk) -> None:
     _, company, lead = await sold_lead(desk)
-    first = await desk.reject(company, lead)
+    first, standing = await desk.reject(company, lead)
     await desk.campaign(company, 100_00)
     desk.clock.forward(days=10)
-    assert await desk.reject(company, lead, "duplicate") == first
+    repeat = (replace(first, is_repeat=True), standing)
+    assert await desk.reject(company, lead, "duplicate") == repeat
     assert await desk.value("select count(*) from rejection") == 1
 
 
@@ -88,7 +90,9 @@ async def test_rejections_of_one_lead_at_once_are_one(desk: Desk, other: Desk) -
     answers = await asyncio.gather(
         *(worker.reject(company, lead) for worker in (desk, other) for _ in range(8))
     )
-    assert all(answer == answers[0] for answer in answers)
+    assert [rejected.is_repeat for rejected, _ in answers].count(False) == 1
+    told = [(replace(rejected, is_repeat=True), standing) for rejected, standing in answers]
+    assert all(answer == told[0] for answer in told)
     assert await desk.value("select count(*) from rejection") == 1
 
 
@@ -147,6 +151,8 @@ async def test_free_text_that_fits_no_reason_clearly_is_sent_back_for_a_code(des
     fault = await refused(desk, company, lead, reason_code=None, text="We did not like it")
     assert isinstance(fault, Invalid) and fault.code == Reason.REASON_UNCLEAR.code
     assert fault.details == {"reasons": list(REJECTION_REASONS)}
+    # The advice is the refusal's: the sentence alone is also shown of a return under review.
+    assert fault.message == f"{Reason.REASON_UNCLEAR.message} Give a reason, or ask for a review."
 
 
 async def test_a_lead_that_does_not_exist_cannot_be_rejected(desk: Desk) -> None:
@@ -194,6 +200,6 @@ async def test_a_lead_is_rejected_when_every_company_that_bought_it_returned_it(
 
 async def test_a_returned_lead_answers_as_it_did_even_to_an_unclear_text(desk: Desk) -> None:
     _, company, lead = await sold_lead(desk)
-    first = await desk.reject(company, lead)
+    first, standing = await desk.reject(company, lead)
     again = await desk.exchange.reject(company, lead, reason_code=None, text="blah", note=None)
-    assert again == first
+    assert again == (replace(first, is_repeat=True), standing)

@@ -82,7 +82,7 @@ async def test_section_8_an_approval_of_an_unclear_text_names_its_reason(desk: D
 async def test_section_8_a_repeat_answers_as_the_review_was_decided(desk: Desk) -> None:
     _, company, lead = await sold_lead(desk)
     first = await asked(desk, company, lead)
-    assert await asked(desk, company, lead) == first
+    assert await asked(desk, company, lead) == replace(first, is_repeat=True)
     await decide(desk, first.rejection_id, reason=Reason.SEASONAL)
     again, _ = await desk.reject(company, lead)
     assert (again.rejection_id, again.status) == (first.rejection_id, "accepted")

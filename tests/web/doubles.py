@@ -502,6 +502,7 @@ class MemoryDoors:
         self.accounts = MemoryRegistry()
         self.registry: Registry = self.accounts
         self.kept_leads = MemoryInbox()
+        self.returned: set[LeadId] = set()
         self.inbox: Inbox = self.kept_leads
         self.standings, self.past, self.dynamics = standings_over(
             self.market, self.registry, self.clock
@@ -630,7 +631,9 @@ class MemoryDoors:
             company=CompanyChange(
                 company_id=company_id, version=2, active=True, era=1, era_assigned=0
             ),
+            is_repeat=lead_id in self.returned,
         )
+        self.returned.add(lead_id)
         return rejected, weigh(window, TODAY, self.market.policy)
 
     async def receipt(self, ping_id: PingId) -> Receipt | None:

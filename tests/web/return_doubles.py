@@ -77,8 +77,8 @@ WAITING = replace(
 class MemoryReturns:
     """Five returns of company-1 and seller-1, a delivery that failed; takes every decision.
 
-    ``lines`` are those of the last bulk return; one of a lead named ``lead-boom`` breaks, and
-    one of ``lead-slow`` waits for ``slow``.
+    ``lines`` are those of the last bulk return; one of a lead named ``lead-boom`` breaks, one of
+    ``lead-slow`` waits for ``slow``, and ``lead-again`` was returned before.
     """
 
     def __init__(self) -> None:
@@ -138,14 +138,19 @@ class MemoryReturns:
                 await self.slow.wait()
             if line.lead_id == "lead-boom":
                 raise RuntimeError("boom")
-            status: Literal["accepted", "refused"] = "refused" if line.fault else "accepted"
+            status: Literal["accepted", "refused", "returned_before"] = (
+                "refused" if line.fault else "accepted"
+            )
+            if line.lead_id == "lead-again":
+                status = "returned_before"
+            value_cents = 4_575 if status == "accepted" else 0
             yield LineResult(
                 number=line.number,
                 lead_id=line.lead_id,
                 status=status,
                 rejection_id=None if line.fault or dry_run else f"rejection-of-{line.lead_id}",
                 reason=None if line.fault else Reason.INVALID_CONTACT,
-                value_cents=None if line.fault else 4_575,
+                value_cents=None if line.fault else value_cents,
                 standing=None if line.fault else STANDING,
                 fault=line.fault,
             )

@@ -27,7 +27,7 @@ _ZONE: Final = ZoneInfo("UTC")
 
 
 class MemoryStandingBooks:
-    """What the registry's windows say, with one cause for all of a kind."""
+    """What the registry's windows say, with one cause for all of a kind, and an unread text."""
 
     def __init__(self, registry: Registry, clock: Clock) -> None:
         self._registry = registry
@@ -54,6 +54,7 @@ class MemoryStandingBooks:
     ) -> tuple[Cause, ...]:
         return (
             Cause(kind="manual", reason=Reason.INVALID_CONTACT, leads=798, value_cents=3_990_000),
+            Cause(kind="manual", reason=Reason.REASON_UNCLEAR, leads=1, value_cents=5_000),
             Cause(kind="crm", reason=Reason.AUTH_FAILURE, leads=137, value_cents=685_000),
         )
 

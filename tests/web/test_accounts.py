@@ -130,6 +130,8 @@ async def test_a_rejection_shows_the_standing_it_led_to(wire: Wire, body: object
     ]
     assert (told["kind"], told["category"], told["value"]) == ("manual", "quality", 45.75)
     assert "days" not in told["standing"] and told["standing"]["price_of_100"] == 91.50
+    again = await wire.call("POST", "/v1/leads/lead-1/rejections", body, key="company")
+    assert (again.status, again.body) == (200, answer.body)
     assert b'exchange_rejections_total{category="quality"} 1.0' in wire.metrics.write()
 
 

@@ -81,6 +81,14 @@ async def test_a_file_is_answered_line_by_line_with_the_lines_own_numbers(wire: 
     ]
 
 
+async def test_a_lead_returned_before_is_told_so_and_counted_nowhere(wire: Wire) -> None:
+    told = (await send(wire, "lead-1,seasonal\nlead-again,seasonal\n")).json
+    assert [line["status"] for line in told["lines"]] == ["accepted", "returned_before"]
+    assert (told["accepted"], told["returned_before"], told["value"]) == (1, 1, 45.75)
+    assert (told["lines"][1]["value"], told["lines"][1]["price_of_100"]) == (0, 91.5)
+    assert b'exchange_rejections_total{category="quality"} 1.0' in wire.metrics.write()
+
+
 async def test_a_cell_that_is_no_reasons_code_is_free_text(wire: Wire) -> None:
     await send(wire, CSV)
     first, second, *_ = wire.doors.returns.lines

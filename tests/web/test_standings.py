@@ -86,6 +86,14 @@ async def test_section_12_a_standing_tells_what_would_lift_it(wire: Wire) -> Non
     assert "invalid_contact (798 leads, $39,900.00)" in told["path"][1]["text"]
 
 
+async def test_a_return_whose_text_nobody_has_read_has_no_category_yet(wire: Wire) -> None:
+    causes = (await get(wire, STANDING))["explained"]["causes"]
+    told = [(cause["reason"], cause["category"]) for cause in causes]
+    assert told == [
+        ("invalid_contact", "quality"), ("reason_unclear", None), ("auth_failure", "technical"),
+    ]  # fmt: skip
+
+
 async def test_a_reset_that_was_asked_for_is_told_and_not_asked_for_again(wire: Wire) -> None:
     assert (await get(wire, STANDING))["explained"]["reset"]["may_ask"] is True
     wire.doors.past.asked_at = NOW

@@ -78,6 +78,8 @@ returns void language sql as $$
     where leg.lead_id = changed.lead_id and leg.leg = changed.leg
 $$;
 
+drop function book_rejection(text, text, integer, bytea, smallint, timestamptz);
+
 -- Books a manual rejection whose rules the caller has checked under the sale's row lock. With
 -- p_review_until it waits for its review.
 create function book_rejection(
@@ -105,15 +107,6 @@ begin
     where id = s.company_id;
     return company_change(s.company_id, s.day, s.era, s.campaign_id, p_now);
 end $$;
-
--- What workers of the version before call.
-create or replace function book_rejection(
-    p_id text, p_delivery text, p_reason integer, p_note bytea, p_note_key_id smallint,
-    p_now timestamptz
-) returns text language sql as $$
-    select book_rejection(p_id, p_delivery, p_reason, p_note, p_note_key_id, p_now,
-                          null::timestamptz, null::integer[])
-$$;
 
 -- Ends a review: approved, the return is credited; declined, it is as if it had not been. False
 -- where it is no longer under review. To be called under the lead's and the sale's row locks.
