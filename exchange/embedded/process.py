@@ -61,8 +61,17 @@ class Process:
         return not self.is_running()
 
 
-def spawn(command: Command, *, account: Account | None, folder: Path, log_path: Path) -> Process:
+def spawn(
+    command: Command,
+    *,
+    account: Account | None,
+    folder: Path,
+    log_path: Path,
+    environment: Mapping[str, str],
+) -> Process:
     """Start a server on a folder, its output appended to `log_path`.
+
+    `environment` is what it is told besides what every server is.
 
     The server gets a session of its own: Ctrl-C in a terminal reaches the exchange alone, which
     stops its stores when it no longer needs them.
@@ -71,7 +80,7 @@ def spawn(command: Command, *, account: Account | None, folder: Path, log_path: 
         child = subprocess.Popen(
             command(name),
             cwd="/",
-            env=dict(_ENVIRONMENT),
+            env={**_ENVIRONMENT, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from exchange.embedded.accounts import Account
@@ -44,6 +44,8 @@ class Server(ABC):
     program_names: Sequence[str]
     # Signals, mildest first, with the seconds the server is given after each.
     stop_steps: StopSteps
+    # What this kind of server is told by its environment.
+    environment: Mapping[str, str] = {}
 
     def __init__(self, home: Home, account: Account | None, log: Callable[[str], None]) -> None:
         self._home = home
@@ -133,7 +135,11 @@ class Server(ABC):
         while True:
             since_byte = log_path.stat().st_size if log_path.exists() else 0
             process = spawn(
-                self._command, account=self._account, folder=self.folder, log_path=log_path
+                self._command,
+                account=self._account,
+                folder=self.folder,
+                log_path=log_path,
+                environment=self.environment,
             )
             try:
                 is_up = self._await_ready(process, deadline_s)
