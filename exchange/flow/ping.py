@@ -7,7 +7,7 @@ bid, and for the fast store.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -136,8 +136,7 @@ class Pinging:
         if self.must_ask(opened):
             opened, heard = await self.ask(opened)
         decided = self.decide(opened, heard)
-        asked = self.keep(decided)
-        known = None if asked is None else await asked
+        known = (await self.keep([decided]))[0] if self.must_keep(decided) else None
         return self.close(decided) if known is None else await self.decide_again(decided, known)
 
     async def ask(self, opened: Opened) -> tuple[Opened, Hearing]:
@@ -198,16 +197,15 @@ class Pinging:
         opened.lap.note("rank")
         return Decided(ping, attributes, now, heard, decision, offer, body, ttl_s, opened.lap)
 
-    def keep(self, decided: Decided) -> asyncio.Future[SeenContact | None] | None:
-        """Keep the offer unless its contact is known; None where there is nothing to ask.
+    def must_keep(self, decided: Decided) -> bool:
+        """Whether the fast store is to be asked about a ping: for its offer or its contact."""
+        return decided.offer is not None or bool(decided.ping.contact_keys)
 
-        The future gives what is known of the contact, None where that is nothing.
-        """
-        ping = decided.ping
-        if decided.offer is None and not ping.contact_keys:
-            return None
-        decided.lap.begin()
-        return self._offers.put_unseen(ping, decided.body, decided.ttl_s)
+    def keep(self, decided: Sequence[Decided]) -> asyncio.Future[Sequence[SeenContact | None]]:
+        """Keep offers, each unless its contact is known; gives what is, None where nothing."""
+        for one in decided:
+            one.lap.begin()
+        return self._offers.put_unseen([(one.ping, one.body, one.ttl_s) for one in decided])
 
     def close(self, decided: Decided) -> Receipt:
         """The offer is kept: its receipt."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from exchange.core.auction import NOTHING_HEARD, Decision
 from exchange.core.model import Ping
@@ -28,6 +28,14 @@ Told = Callable[[Sequence[tuple[T, Receipt | Exception]]], None]
 """Told pings by their callers' tokens: the receipt of each, or the fault that kept it from one."""
 
 
+Asks = Sequence[tuple[T, Decided]]
+"""Pings the fast store is asked about, by their callers' tokens."""
+
+
+KEPT_TOGETHER: Final = 32
+"""Pings in one ask of the fast store at most: it answers them all before any other's."""
+
+
 class PingGroups(Protocol[T_contra]):
     """Takes groups of pings, each under a token of its caller's."""
 
@@ -43,7 +51,7 @@ class PingingTogether(Generic[T]):
         self._pinging = pinging
         self._told = told
         self._ready: list[tuple[T, Opened, Hearing]] = []
-        self._answered: list[tuple[T, Decided, asyncio.Future[SeenContact | None]]] = []
+        self._answered: list[tuple[Asks[T], asyncio.Future[Sequence[SeenContact | None]]]] = []
         self._done: list[tuple[T, Receipt | Exception]] = []
         self._scheduled = False
         self._tasks: set[asyncio.Task[object]] = set()
@@ -81,15 +89,27 @@ class PingingTogether(Generic[T]):
                 decided.append((token, pinging.write(opened, heard, decision)))
             except Exception as error:
                 self._end(token, error)
+        self._keep(decided)
+
+    def _keep(self, decided: Sequence[tuple[T, Decided]]) -> None:
+        """Ask the fast store for all that have to; the others are over."""
+        pinging = self._pinging
+        asks: list[tuple[T, Decided]] = []
         for token, one in decided:
+            if pinging.must_keep(one):
+                asks.append((token, one))
+            else:
+                self._close(token, one)
+                self._schedule()
+        for first in range(0, len(asks), KEPT_TOGETHER):
+            some = asks[first : first + KEPT_TOGETHER]
             try:
-                asked = pinging.keep(one)
-                if asked is None:
-                    self._end(token, pinging.close(one))
-                else:
-                    asked.add_done_callback(partial(self._kept, token, one))
+                asked = pinging.keep([one for _, one in some])
             except Exception as error:
-                self._end(token, error)
+                for token, _ in some:
+                    self._end(token, error)
+            else:
+                asked.add_done_callback(partial(self._kept, some))
 
     def _heard(self, token: T, task: asyncio.Task[tuple[Opened, Hearing]]) -> None:
         """A ping's bidders have answered; others' whose have too are decided in this turn."""
@@ -102,9 +122,9 @@ class PingingTogether(Generic[T]):
         self._ready.append((token, opened, heard))
         self._schedule()
 
-    def _kept(self, token: T, decided: Decided, asked: asyncio.Future[SeenContact | None]) -> None:
+    def _kept(self, asks: Asks[T], asked: asyncio.Future[Sequence[SeenContact | None]]) -> None:
         """The fast store has answered; others of its call are told of in this turn too."""
-        self._answered.append((token, decided, asked))
+        self._answered.append((asks, asked))
         self._schedule()
 
     def _end(self, token: T, came: Receipt | Exception) -> None:
@@ -122,19 +142,27 @@ class PingingTogether(Generic[T]):
         if self._ready:
             self._decide()
         answered, self._answered = self._answered, []
-        pinging = self._pinging
-        for token, decided, asked in answered:
+        for asks, asked in answered:
             try:
                 known = asked.result()
-                if known is None:
-                    self._done.append((token, pinging.close(decided)))
-                else:
-                    self._run(pinging.decide_again(decided, known), partial(self._decided, token))
             except (Exception, asyncio.CancelledError) as error:
-                self._done.append((token, _fault_of(error)))
+                self._done.extend([(token, _fault_of(error)) for token, _ in asks])
+                continue
+            for (token, decided), seen in zip(asks, known, strict=True):
+                if seen is None:
+                    self._close(token, decided)
+                else:
+                    again = self._pinging.decide_again(decided, seen)
+                    self._run(again, partial(self._decided, token))
         done, self._done = self._done, []
         if done:
             self._told(done)
+
+    def _close(self, token: T, decided: Decided) -> None:
+        try:
+            self._done.append((token, self._pinging.close(decided)))
+        except Exception as error:
+            self._done.append((token, error))
 
     def _decided(self, token: T, task: asyncio.Task[Receipt]) -> None:
         """A ping whose contact was known is decided for good."""

@@ -301,12 +301,14 @@ class Offers(Protocol):
         """Keep an offer, given as JSON, for at least ``ttl_s`` seconds."""
         ...
 
-    def put_unseen(self, ping: Ping, body: bytes, ttl_s: int) -> asyncio.Future[SeenContact | None]:
-        """Keep an offer, unless anything is known of its contact; that, if it is.
+    def put_unseen(
+        self, asks: Sequence[tuple[Ping, bytes, int]]
+    ) -> asyncio.Future[Sequence[SeenContact | None]]:
+        """Keep the offers of some pings, each unless anything is known of its contact; that, if so.
 
-        Looking and keeping are one step, and so is noting that the seller pinged this contact.
-        ``body`` is the offer as JSON, empty where there is none. Raises Unavailable when too many
-        wait already.
+        Looking and keeping are one step, and so is noting that the seller pinged this contact. An
+        ask is a ping, its offer as JSON (empty where there is none), and the seconds to keep it.
+        Raises Unavailable when too many wait already.
         """
         ...
 

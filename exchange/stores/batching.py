@@ -35,17 +35,22 @@ class Batch(Generic[A, R]):
         self._most = most
         self._most_waiting = waiting
         self._calls = calls
-        self._waiting: deque[tuple[A, asyncio.Future[R]]] = deque()
+        self._waiting: deque[tuple[A, int, asyncio.Future[R]]] = deque()
+        self._weight = 0
         self._under_way: set[asyncio.Task[None]] = set()
         self._scheduled = False
 
-    def ask(self, what: A) -> asyncio.Future[R]:
-        """Ask with the others of this moment. Raises Unavailable when too many wait already."""
-        if len(self._waiting) >= self._most_waiting:
+    def ask(self, what: A, weight: int = 1) -> asyncio.Future[R]:
+        """Ask with the others of this moment. Raises Unavailable when too many wait already.
+
+        ``weight`` is for how many this asks: they count one by one towards a call's size.
+        """
+        if self._weight >= self._most_waiting:
             raise Unavailable("too many are waiting for the store")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[R] = loop.create_future()
-        self._waiting.append((what, answer))
+        self._waiting.append((what, weight, answer))
+        self._weight += weight
         if not self._scheduled and len(self._under_way) < self._calls:
             # At the end of this turn of the loop: by then everyone who came with it has asked.
             self._scheduled = True
@@ -55,11 +60,20 @@ class Batch(Generic[A, R]):
     def _start(self) -> None:
         self._scheduled = False
         while self._waiting and len(self._under_way) < self._calls:
-            count = min(self._most, len(self._waiting))
-            batch = [self._waiting.popleft() for _ in range(count)]
-            task = asyncio.create_task(self._carry(batch))
+            task = asyncio.create_task(self._carry(self._take()))
             self._under_way.add(task)
             task.add_done_callback(self._ended)
+
+    def _take(self) -> list[tuple[A, asyncio.Future[R]]]:
+        """Those who waited longest, as many as a call carries; one alone may be heavier."""
+        batch: list[tuple[A, asyncio.Future[R]]] = []
+        room = self._most
+        while self._waiting and (self._waiting[0][1] <= room or not batch):
+            what, weight, answer = self._waiting.popleft()
+            batch.append((what, answer))
+            room -= weight
+            self._weight -= weight
+        return batch
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)

@@ -8,6 +8,7 @@ nowhere. Source: rules §12.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from typing import Final
@@ -71,16 +72,27 @@ class _Group:
     """What the pings of one seller, vertical and day come to so far.
 
     By area and source: pings, offers, refused, cents. By reason's code: pings, offers, refused,
-    campaigns. By company and nearness: pings.
+    campaigns. By company and nearness: pings. ``won`` and ``outbid`` name a company for each ping
+    it was in line for, to be counted together.
     """
 
-    __slots__ = ("areas", "companies", "reasons", "sources")
+    __slots__ = ("areas", "companies", "outbid", "reasons", "sources", "won")
 
     def __init__(self) -> None:
         self.areas: dict[str, list[int]] = {}
         self.sources: dict[str, list[int]] = {}
         self.reasons: dict[str, list[int]] = {}
         self.companies: dict[tuple[str, int], int] = {}
+        self.won: list[str] = []
+        self.outbid: list[str] = []
+
+    def by_company(self) -> Iterator[tuple[str, int, int]]:
+        """Each company, a nearness, and its pings."""
+        for (company_id, near), count in self.companies.items():
+            yield company_id, near, count
+        for near, named in ((_WON, self.won), (_OUTBID, self.outbid)):
+            for company_id, count in Counter(named).items():
+                yield company_id, near, count
 
 
 def tally(batch: Sequence[Receipt], today: Callable[[datetime], date]) -> list[Line]:
@@ -94,12 +106,12 @@ def tally(batch: Sequence[Receipt], today: Callable[[datetime], date]) -> list[L
         if group is None:
             group = groups[key] = _Group()
         _count_seller(receipt, group)
-        _count_companies(receipt, group.companies)
+        _count_companies(receipt, group)
     rows: list[Line] = []
     companies: dict[tuple[str, date, str, int], int] = {}
     for (seller_id, vertical, day), group in groups.items():
         rows.extend(_seller_rows(seller_id, day, vertical, group))
-        for (company_id, near), count in group.companies.items():
+        for company_id, near, count in group.by_company():
             whose = (company_id, day, vertical, near)
             companies[whose] = companies.get(whose, 0) + count
     rows.extend(_company_rows(companies))
@@ -162,15 +174,16 @@ def _add(counts: dict[str, list[int]], value: str, offers: int, refused: int, mo
     found[3] += more
 
 
-def _count_companies(receipt: Receipt, companies: dict[tuple[str, int], int]) -> None:
+def _count_companies(receipt: Receipt, group: _Group) -> None:
     offer = receipt.offer
     if offer is not None and not receipt.candidates and not offer.ranks[0].first_look:
         # Most pings: those in line are a company each, and the winners come first.
+        named = [bid.company_id for bid in offer.ranks]
         winners = len(offer.legs_cents)
-        for place, bid in enumerate(offer.ranks):
-            whose = (str(bid.company_id), _WON if place < winners else _OUTBID)
-            companies[whose] = companies.get(whose, 0) + 1
+        group.won += named[:winners]
+        group.outbid += named[winners:]
         return
+    companies = group.companies
     nearest: dict[str, int] = {}
     ranked = False
     for candidate in receipt.candidates:

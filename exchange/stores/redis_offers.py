@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
 from time import perf_counter_ns
 from typing import Final, cast
 
@@ -23,7 +24,9 @@ from exchange.stores.redis_suppressions import LISTS
 Known = int | tuple[int, Sequence[bytes], Sequence[bytes]]
 """What offer.lua gives for a ping: 0, or whether it is a repeat, its sales, who suppresses it."""
 
-Put = tuple[str, tuple[int | bytes | str, ...], SellerId]
+Put = tuple[list[str], list[int | bytes | str], list[SellerId]]
+"""Some offers: their keys, what offer.lua is told of them one after the other, their sellers."""
+
 Sale = tuple[list[str], list[int | str]]
 
 MOST_AT_ONCE: Final = 64
@@ -70,24 +73,34 @@ class RedisOffers:
 
     async def put(self, ping_id: PingId, body: bytes, ttl_s: int) -> None:
         """Keep an offer for ``ttl_s`` seconds, whatever was seen of its contact."""
-        await self._puts.ask((offer_key(ping_id), (0, ttl_s * 1000, body), SellerId("")))
+        await self._puts.ask(([offer_key(ping_id)], [0, ttl_s * 1000, body], [SellerId("")]))
 
-    def put_unseen(self, ping: Ping, body: bytes, ttl_s: int) -> asyncio.Future[SeenContact | None]:
-        """Keep an offer, if there is one, unless something is known of its contact; that, if so."""
+    def put_unseen(
+        self, asks: Sequence[tuple[Ping, bytes, int]]
+    ) -> asyncio.Future[Sequence[SeenContact | None]]:
+        """Keep offers, where there are any, unless something is known of the contact; that, if so.
+
+        Each ask is a ping, its offer and the seconds to keep it.
+        """
         started = perf_counter_ns()
-        contact_keys, seller_id = ping.contact_keys, ping.seller_id
-        arguments: tuple[int | bytes | str, ...]
-        if contact_keys:
-            repeat_ms = 0 if ping.test else self._repeat_ms
-            now_ms = repeat_ms and int(ping.received_at.timestamp() * 1000)
-            ttl_ms = ttl_s * 1000
-            arguments = (
-                len(contact_keys), ttl_ms, body, repeat_ms, now_ms, seller_id, *contact_keys
-            )  # fmt: skip
-        else:
-            arguments = (0, ttl_s * 1000, body)
-        asked = self._puts.ask((f"offer:{{{ping.ping_id}}}", arguments, seller_id))
-        self.puts += 1
+        keys: list[str] = []
+        arguments: list[int | bytes | str] = []
+        sellers: list[SellerId] = []
+        for ping, body, ttl_s in asks:
+            contact_keys, seller_id = ping.contact_keys, ping.seller_id
+            keys.append(f"offer:{{{ping.ping_id}}}")
+            sellers.append(seller_id)
+            if contact_keys:
+                repeat_ms = 0 if ping.test else self._repeat_ms
+                now_ms = repeat_ms and int(ping.received_at.timestamp() * 1000)
+                arguments += (
+                    len(contact_keys), ttl_s * 1000, body, repeat_ms, now_ms, seller_id,
+                    *contact_keys,
+                )  # fmt: skip
+            else:
+                arguments += (0, ttl_s * 1000, body)
+        asked = self._puts.ask((keys, arguments, sellers), len(keys))
+        self.puts += len(keys)
         self._put_ns += perf_counter_ns() - started
         return asked
 
@@ -96,16 +109,22 @@ class RedisOffers:
         held = await self._gets.ask(offer_key(ping_id))
         return None if held is None else read_offer(held)
 
-    async def _put_many(self, asks: Sequence[Put]) -> Sequence[SeenContact | None]:
+    async def _put_many(self, asks: Sequence[Put]) -> Sequence[Sequence[SeenContact | None]]:
         keys = [LISTS]
         arguments: list[int | bytes | str] = []
-        for key, given, _ in asks:
-            keys.append(key)
-            arguments += given
+        sellers: list[SellerId] = []
+        for offers, told, whose in asks:
+            keys += offers
+            arguments += told
+            sellers += whose
         known = cast(Sequence[Known], await self._script.run(keys, arguments))
-        return [
+        read = [
             None if isinstance(one, int) else _read_known(one, seller_id)
-            for one, (_, _, seller_id) in zip(known, asks, strict=True)
+            for one, seller_id in zip(known, sellers, strict=True)
+        ]
+        ends = accumulate([len(offers) for offers, _, _ in asks])
+        return [
+            read[end - len(offers) : end] for end, (offers, _, _) in zip(ends, asks, strict=True)
         ]
 
     async def _get_many(self, keys: Sequence[str]) -> Sequence[bytes | None]:

@@ -95,8 +95,9 @@ async def test_pings_of_a_group_are_unavailable_when_the_fast_store_is_away(
     seller = await desk.seller()
     await desk.campaign(await desk.company(), 60_00)
 
-    def away(*_: object) -> asyncio.Future[SeenContact | None]:
-        future: asyncio.Future[SeenContact | None] = asyncio.get_running_loop().create_future()
+    def away(*_: object) -> asyncio.Future[Sequence[SeenContact | None]]:
+        future: asyncio.Future[Sequence[SeenContact | None]]
+        future = asyncio.get_running_loop().create_future()
         future.set_exception(Unavailable("the fast store is away"))
         return future
 

@@ -67,6 +67,12 @@ async def put(offers: RedisOffers, one: Offer) -> None:
     await offers.put(one.ping_id, written(one), 60)
 
 
+async def put_unseen(offers: RedisOffers, of: Ping, body: bytes) -> SeenContact | None:
+    """Ask about one ping."""
+    (known,) = await offers.put_unseen([(of, body, 60)])
+    return known
+
+
 def ping(of: Offer, *contact_keys: str, at: datetime = NOON, **facts: Any) -> Ping:
     """The ping of an offer."""
     return Ping(
@@ -115,21 +121,26 @@ async def test_many_offers_put_at_once_are_each_held(offers: RedisOffers) -> Non
 async def test_a_contact_seen_by_any_of_its_keys_keeps_the_offer_out(offers: RedisOffers) -> None:
     one, (phone, email) = offer(), contact()
     await offers.saw([email], MINE, [ROOFS], NOON)
-    assert await offers.put_unseen(ping(one, phone, email), written(one), 60) is not None
+    assert await put_unseen(offers, ping(one, phone, email), written(one)) is not None
     assert await offers.get(one.ping_id) is None
 
 
-async def test_of_pings_in_one_call_each_is_judged_by_its_own_contact(offers: RedisOffers) -> None:
+@pytest.mark.parametrize("together", [1, 7, 30])
+async def test_of_pings_in_one_call_each_is_judged_by_its_own_contact(
+    offers: RedisOffers, together: int
+) -> None:
     many = [offer() for _ in range(30)]
     contacts = [contact() if place % 3 else () for place in range(len(many))]
     for keys in contacts[1::3]:
         await offers.saw(keys, MINE, [ROOFS], NOON)
-    unseen = await asyncio.gather(
-        *(
-            offers.put_unseen(ping(one, *keys), written(one) if place % 5 else b"", 60)
-            for place, (one, keys) in enumerate(zip(many, contacts, strict=True))
-        )
-    )
+    asks = [
+        (ping(one, *keys), written(one) if place % 5 else b"", 60)
+        for place, (one, keys) in enumerate(zip(many, contacts, strict=True))
+    ]
+    groups = [asks[first : first + together] for first in range(0, len(asks), together)]
+    told = await asyncio.gather(*(offers.put_unseen(group) for group in groups))
+    assert [len(known) for known in told] == [len(group) for group in groups]
+    unseen = [known for some in told for known in some]
     held = [await offers.get(one.ping_id) is not None for one in many]
     assert [known is None for known in unseen] == [place % 3 != 1 for place in range(len(many))]
     assert held == [place % 3 != 1 and place % 5 != 0 for place in range(len(many))]
@@ -142,14 +153,14 @@ async def test_a_seen_contact_is_told_with_the_last_sale_by_seller_and_to_whom(
     later = NOON + timedelta(days=1)
     await offers.saw([phone], MINE, [ROOFS], NOON)
     await offers.saw([email], THEIRS, [SOLAR], later)
-    assert await offers.put_unseen(ping(offer(), phone, email), b"", 60) == SeenContact(
+    assert await put_unseen(offers, ping(offer(), phone, email), b"") == SeenContact(
         market_sold_at=later, seller_sold_at=NOON, sold_to={ROOFS: NOON, SOLAR: later}
     )
 
 
 async def test_nothing_is_known_of_a_contact_nobody_sold(offers: RedisOffers) -> None:
-    assert await offers.put_unseen(ping(offer(), *contact()), b"", 60) is None
-    assert await offers.put_unseen(ping(offer()), b"", 60) is None
+    assert await put_unseen(offers, ping(offer(), *contact()), b"") is None
+    assert await put_unseen(offers, ping(offer()), b"") is None
 
 
 async def test_a_seen_contact_is_remembered_for_a_year(offers: RedisOffers, redis: Redis) -> None:
@@ -164,7 +175,7 @@ async def test_a_store_that_forgot_its_scripts_is_told_them_again(
     await put(offers, offer())
     await redis.script_flush()
     one = offer()
-    assert await offers.put_unseen(ping(one), written(one), 60) is None
+    assert await put_unseen(offers, ping(one), written(one)) is None
     assert await offers.get(one.ping_id) is not None
 
 
@@ -220,6 +231,17 @@ async def test_no_call_carries_more_than_the_most() -> None:
     answers = await asyncio.gather(*(batch.ask(number) for number in range(10)))
     assert answers == [2 * number for number in range(10)]
     assert [len(call) for call in store.calls] == [4, 4, 2]
+
+
+async def test_an_ask_of_many_counts_as_many_and_is_carried_whole() -> None:
+    store = Store()
+    batch = Batch(store.double, most=4, waiting=11)
+    asked = [batch.ask(number, weight) for number, weight in ((1, 3), (2, 1), (3, 2), (4, 5))]
+    with pytest.raises(Unavailable):
+        batch.ask(5)
+    assert await asyncio.gather(*asked) == [2, 4, 6, 8]
+    assert store.calls == [[1, 2], [3], [4]]
+    assert await batch.ask(5) == 10
 
 
 async def test_while_calls_are_under_way_others_gather() -> None:
