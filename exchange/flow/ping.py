@@ -49,24 +49,28 @@ class PingTerms(Struct, frozen=True, kw_only=True):
 
 
 class Lap:
-    """How long each stage of a ping took, by a stopwatch in nanoseconds."""
+    """How long each stage of a ping took, in nanoseconds; what went by between was other pings'.
 
-    __slots__ = ("_at", "_stopwatch", "stages_us")
+    ``kept_at`` is the stopwatch's reading when the fast store was asked.
+    """
 
-    def __init__(self, stopwatch: Callable[[], int]) -> None:
-        self._stopwatch = stopwatch
-        self._at = stopwatch()
-        self.stages_us: dict[str, int] = {}
+    __slots__ = ("ask_ns", "kept_at", "match_ns", "rank_ns", "store_ns")
 
-    def begin(self) -> None:
-        """A stage begins: what went by before was other pings'."""
-        self._at = self._stopwatch()
+    def __init__(self, match_ns: int) -> None:
+        self.match_ns = match_ns
+        self.rank_ns = 0
+        self.ask_ns = 0
+        self.store_ns = 0
+        self.kept_at = 0
 
-    def note(self, stage: str) -> None:
-        """A stage ended; one that comes again is added to."""
-        now = self._stopwatch()
-        self.stages_us[stage] = self.stages_us.get(stage, 0) + (now - self._at) // 1000
-        self._at = now
+    def stages_us(self) -> dict[str, int]:
+        """The stages in microseconds, those that were needed."""
+        stages = {"match": self.match_ns // 1000, "rank": self.rank_ns // 1000}
+        if self.ask_ns:
+            stages["ask"] = self.ask_ns // 1000
+        if self.kept_at:
+            stages["store"] = self.store_ns // 1000
+        return stages
 
 
 class Decided(Struct, frozen=True, gc=False):
@@ -143,11 +147,11 @@ class Pinging:
         """Ask companies' own bidders; gives what they said, and who may bid by now."""
         assert self._asking is not None
         ping, index = opened.ping, self._market.indexes[opened.ping.vertical]
-        opened.lap.begin()
+        started = self._stopwatch()
         heard = await self._asking.ask(ping, opened.attributes, index, opened.gated)
         now = self._clock.now()
         opened = Opened(ping, opened.attributes, now, index.gate(ping, now), opened.lap)
-        opened.lap.note("ask")
+        opened.lap.ask_ns += self._stopwatch() - started
         return opened, heard
 
     def must_ask(self, opened: Opened) -> bool:
@@ -157,7 +161,7 @@ class Pinging:
 
     def open(self, ping: Ping) -> Receipt | Opened:
         """Screen a ping and see who may bid on it; a refused one has its receipt."""
-        lap = Lap(self._stopwatch)
+        started = self._stopwatch()
         now = self._clock.now()
         attributes = Raw(_encode(ping.attributes))
         refused = self._screen(ping, _UNSEEN, now)
@@ -169,8 +173,7 @@ class Pinging:
                 return self._refuse(ping, attributes, now, refused)
         self._market.move_to(self._today(now))
         gated = self._market.indexes[ping.vertical].gate(ping, now)
-        lap.note("match")
-        return Opened(ping, attributes, now, gated, lap)
+        return Opened(ping, attributes, now, gated, Lap(self._stopwatch() - started))
 
     def decide(self, opened: Opened, heard: Hearing = NOTHING_HEARD) -> Decided:
         """Hold the auction, and write its offer."""
@@ -178,23 +181,23 @@ class Pinging:
 
     def hold(self, opened: Opened, heard: Hearing) -> Decision:
         """Hold the auction: every campaign spelled out where they are few, else the contenders."""
-        opened.lap.begin()
+        started = self._stopwatch()
         market, ping, now, key = self._market, opened.ping, opened.now, self._terms.draw_key
         if len(market.indexes[ping.vertical].runners) <= SPELLED_OUT:
             decision = decide(market, ping, now, key, heard)
         else:
             decision = race(market, ping, now, key, heard, opened.gated)
-        opened.lap.note("rank")
+        opened.lap.rank_ns += self._stopwatch() - started
         return decision
 
     def write(self, opened: Opened, heard: Hearing, decision: Decision) -> Decided:
         """Make an auction's offer, and write it."""
-        opened.lap.begin()
+        started = self._stopwatch()
         ping, attributes, now = opened.ping, opened.attributes, opened.now
         offer = self._offer(ping, attributes, decision, now)
         body = b"" if offer is None else _encode(offer)
         ttl_s = self._market.verticals[ping.vertical].offer_life_s + self._terms.grace_s
-        opened.lap.note("rank")
+        opened.lap.rank_ns += self._stopwatch() - started
         return Decided(ping, attributes, now, heard, decision, offer, body, ttl_s, opened.lap)
 
     def must_keep(self, decided: Decided) -> bool:
@@ -203,14 +206,16 @@ class Pinging:
 
     def keep(self, decided: Sequence[Decided]) -> asyncio.Future[Sequence[SeenContact | None]]:
         """Keep offers, each unless its contact is known; gives what is, None where nothing."""
+        asked_at = self._stopwatch()
         for one in decided:
-            one.lap.begin()
+            one.lap.kept_at = asked_at
         return self._offers.put_unseen([(one.ping, one.body, one.ttl_s) for one in decided])
 
     def close(self, decided: Decided) -> Receipt:
         """The offer is kept: its receipt."""
-        ping, offer, decision = decided.ping, decided.offer, decided.decision
-        decided.lap.note("store")
+        ping, offer, decision, lap = decided.ping, decided.offer, decided.decision, decided.lap
+        if lap.kept_at:
+            lap.store_ns = self._stopwatch() - lap.kept_at
         receipt = self._receipt(
             ping,
             decided.attributes,
@@ -220,7 +225,7 @@ class Pinging:
             reasons=decision.reasons,
             decision=decision,
             offer=offer,
-            timings_us=decided.lap.stages_us,
+            timings_us=lap.stages_us(),
         )
         self._receipts.keep(receipt, decided.body)
         return receipt
@@ -238,7 +243,10 @@ class Pinging:
         )
         gated = self._market.indexes[ping.vertical].gate(ping, now)
         opened = Opened(ping, decided.attributes, now, gated, decided.lap)
+        ranked_before = decided.lap.rank_ns
         again = self.decide(opened, decided.heard)
+        # The store did not take what the second auction did.
+        decided.lap.kept_at += decided.lap.rank_ns - ranked_before
         if again.offer is not None:
             await self._offers.put(ping.ping_id, again.body, again.ttl_s)
         return self.close(again)

@@ -9,6 +9,19 @@
 local has_lists = redis.call('EXISTS', KEYS[1]) == 1
 local answers = {}
 
+-- Most contacts were never sold: one question for all of them spares two for each.
+local function was_any_sold()
+    local keys, argument = {}, 1
+    while argument <= #ARGV do
+        local contacts = tonumber(ARGV[argument])
+        for i = argument + 6, argument + 5 + contacts do
+            keys[#keys + 1] = 'seen:{' .. ARGV[i] .. '}'
+        end
+        argument = argument + (contacts > 0 and 6 + contacts or 3)
+    end
+    return #keys > 0 and redis.call('EXISTS', unpack(keys)) > 0
+end
+
 local function sales_of(first, last)
     local sales
     for i = first, last do
@@ -52,6 +65,7 @@ local function is_repeat(first, last, seller, now, window)
     return false
 end
 
+local any_sold = was_any_sold()
 local key, argument = 2, 1
 while argument <= #ARGV do
     local contacts, answer = tonumber(ARGV[argument]), 0
@@ -60,7 +74,8 @@ while argument <= #ARGV do
     if contacts > 0 then
         local window, first = tonumber(ARGV[argument]), argument + 3
         local last = first + contacts - 1
-        local sales, companies, again = sales_of(first, last), nil, false
+        local sales, companies, again = nil, nil, false
+        if any_sold then sales = sales_of(first, last) end
         if has_lists then companies = suppressors_of(first, last) end
         if window > 0 then
             again = is_repeat(first, last, ARGV[argument + 2], tonumber(ARGV[argument + 1]), window)
