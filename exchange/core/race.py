@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from fractions import Fraction
+from operator import itemgetter
 from typing import Final
 
 from exchange.core.auction import (
@@ -38,9 +39,11 @@ MOST_FALLEN: Final = 50
 """Campaigns below floor or minimum, or without room, a receipt tells of; the others are counted."""
 
 _OUTBID: Final = Reason.OUTBID.code
+_BY_PRICE: Final = itemgetter(0)
+_NO_BIDS: Final[list[Ranked]] = []
 
-Entrant = tuple[int, int, Price]
-"""A price that stands at one share count: minus its rectified cents, the slot, and all of it."""
+Entrant = tuple[int, int, Price, Quote]
+"""A price that stands at one share count: minus its rectified cents, the slot, all of it, whose."""
 
 
 def race(
@@ -146,18 +149,18 @@ class _Race:
 
     def _best(self, mask: int) -> Award:
         """The share count whose best prices sum highest (the smaller on ties), and its ranks."""
-        best_total, best = -1, Award(share=1, winners=0, ranks=())
+        best_total, best_share, best = -1, 1, _NO_BIDS
         for share in range(1, self._ping.max_buyers + 1):
             entrants = self._walk(mask, share, self._deep)
             if not entrants:
                 continue
             ranks = self._bids(entrants, share)
-            total = sum(bid.rectified_cents for bid in ranks[:share])
+            total = sum([bid.rectified_cents for bid in ranks[:share]])
             if total > best_total:
-                winners = min(share, len(ranks))
-                line = ranks[: winners + self._policy.max_ranks]
-                best_total, best = total, Award(share=share, winners=winners, ranks=tuple(line))
-        return best
+                best_total, best_share, best = total, share, ranks
+        winners = min(best_share, len(best))
+        line = best[: winners + self._policy.max_ranks]
+        return Award(share=best_share, winners=winners, ranks=tuple(line))
 
     def _walk(self, mask: int, share: int, deep: int) -> list[Entrant]:
         """The prices at one share count that could be among the best ``deep`` companies'.
@@ -198,6 +201,7 @@ class _Race:
         index = self._index
         quotes, top_of = index.quotes, index.tops.__getitem__
         floor, min_price, tight = self._floor, self._ping.min_price_cents, index.tight
+        attributes, policy = self._ping.attributes, self._policy
         enough = least if raised is None else least_top(raised, least)
         words = index.shelf.words(mask)
         for block in index.shelf.order:
@@ -218,8 +222,10 @@ class _Race:
                 if top_of(slot) < enough:
                     break
                 quote = quotes[slot] or index.quote(slot)
-                prices = quote.prices if raised is None else None
-                price = prices.get(share) if prices is not None else self._price(quote, share)
+                if raised is not None or quote.is_remote:
+                    price = self._price(quote, share)
+                else:
+                    price = price_of(quote, attributes, share, policy)
                 if price is None:
                     continue
                 rectified = price.rectified_cents
@@ -228,7 +234,7 @@ class _Race:
                     continue
                 if rectified < least or (tight >> slot & 1 and self._no_room(quote, price)):
                     continue
-                entrants.append((-rectified, slot, price))
+                entrants.append((-rectified, slot, price, quote))
                 if rectified > held.get(quote.company_id, -1):
                     held[quote.company_id] = rectified
                     if len(held) >= deep:
@@ -241,45 +247,47 @@ class _Race:
         drawer = None
         if len(entrants) > 1:
             entrants.sort()
-            if len({entrant[0] for entrant in entrants}) != len(entrants):
+            if len(set(map(_BY_PRICE, entrants))) != len(entrants):
                 entrants.sort(key=self._order)
                 drawer = Drawer(self._draw_key, self._ping.ping_id)
         bids: list[Ranked] = []
         companies: set[CompanyId] = set()
         is_plain = drawer is None and not (self._premium or self._heard or self._has_first_look)
-        for _, slot, price in entrants:
-            quote = self._index.quote(slot)
-            company_id, standing = quote.company_id, quote.standing
+        deep = self._deep
+        for _, _, price, quote in entrants:
+            company_id = quote.company_id
             if company_id in companies:
                 continue
             companies.add(company_id)
             if is_plain and price.terms is None:
-                bids.append(ranked_of(quote, price))
-                if len(bids) == self._deep:
-                    break
-                continue
-            bids.append(
-                Ranked(
-                    campaign_id=quote.campaign_id,
-                    company_id=company_id,
-                    base_cents=price.base_cents,
-                    rectified_cents=price.rectified_cents,
-                    charged_cents=price.charged_cents,
-                    rejected=standing.rejected,
-                    assigned=standing.assigned,
-                    first_look=self._is_first(quote),
-                    token=self._token(quote, share),
-                    drawn=None if drawer is None else drawer.draw(quote.campaign_id),
-                    terms=price.terms,
-                )
-            )
-            if len(bids) == self._deep:
+                bid = quote.in_line.get(price.base_cents) or ranked_of(quote, price)
+            else:
+                bid = self._ranked(quote, price, share, drawer)
+            bids.append(bid)
+            if len(bids) == deep:
                 break
         return bids
 
+    def _ranked(self, quote: Quote, price: Price, share: int, drawer: Drawer | None) -> Ranked:
+        """A place in line with what only this lead has: a draw, a token, a first look, terms."""
+        standing = quote.standing
+        return Ranked(
+            campaign_id=quote.campaign_id,
+            company_id=quote.company_id,
+            base_cents=price.base_cents,
+            rectified_cents=price.rectified_cents,
+            charged_cents=price.charged_cents,
+            rejected=standing.rejected,
+            assigned=standing.assigned,
+            first_look=self._is_first(quote),
+            token=self._token(quote, share),
+            drawn=None if drawer is None else drawer.draw(quote.campaign_id),
+            terms=price.terms,
+        )
+
     def _order(self, entrant: Entrant) -> tuple[int, Fraction, int, str]:
         """What settles equal prices: the lower rate, the draw, and at last the id."""
-        quote = self._index.quote(entrant[1])
+        quote = entrant[3]
         drawn = Drawer(self._draw_key, self._ping.ping_id).draw(quote.campaign_id)
         return entrant[0], quote.standing.overall_rate, drawn, quote.campaign_id
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from exchange.core.filters import Predicate, compile_filter
 from exchange.core.model import Campaign
-from exchange.core.money import part_of
+from exchange.core.money import BASIS_POINTS, part_of
 from exchange.core.verticals import Vertical
 
 
@@ -68,7 +68,10 @@ def base_price(runner: Runner, attributes: Struct, share: int) -> int | None:
         return None
     for modifier in runner.modifiers:
         if modifier.applies(attributes):
-            price = max(0, part_of(price + modifier.add_cents, modifier.multiply_bp))
+            price += modifier.add_cents
+            if modifier.multiply_bp != BASIS_POINTS:
+                price = part_of(price, modifier.multiply_bp)
+            price = max(price, 0)
     return price
 
 
