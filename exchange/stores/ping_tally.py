@@ -95,27 +95,37 @@ class _Group:
                 yield company_id, near, count
 
 
-def tally(batch: Sequence[Receipt], today: Callable[[datetime], date]) -> list[Line]:
-    """Add a batch of receipts up, as the lines of ping_tally."""
-    groups: dict[tuple[str, str, date], _Group] = {}
-    for receipt in batch:
+class Tally:
+    """Adds receipts up; ``today`` is the market's day of a time."""
+
+    __slots__ = ("_groups", "_today")
+
+    def __init__(self, today: Callable[[datetime], date]) -> None:
+        self._today = today
+        self._groups: dict[tuple[str, str, date], _Group] = {}
+
+    def add(self, receipt: Receipt) -> None:
+        """Count a receipt in."""
         if is_test(receipt):
-            continue
-        key = (receipt.seller_id, receipt.vertical, today(receipt.decided_at))
-        group = groups.get(key)
+            return
+        key = (receipt.seller_id, receipt.vertical, self._today(receipt.decided_at))
+        group = self._groups.get(key)
         if group is None:
-            group = groups[key] = _Group()
+            group = self._groups[key] = _Group()
         _count_seller(receipt, group)
         _count_companies(receipt, group)
-    rows: list[Line] = []
-    companies: dict[tuple[str, date, str, int], int] = {}
-    for (seller_id, vertical, day), group in groups.items():
-        rows.extend(_seller_rows(seller_id, day, vertical, group))
-        for company_id, near, count in group.by_company():
-            whose = (company_id, day, vertical, near)
-            companies[whose] = companies.get(whose, 0) + count
-    rows.extend(_company_rows(companies))
-    return rows
+
+    def lines(self) -> list[Line]:
+        """What was added so far, as the lines of ping_tally."""
+        rows: list[Line] = []
+        companies: dict[tuple[str, date, str, int], int] = {}
+        for (seller_id, vertical, day), group in self._groups.items():
+            rows.extend(_seller_rows(seller_id, day, vertical, group))
+            for company_id, near, count in group.by_company():
+                whose = (company_id, day, vertical, near)
+                companies[whose] = companies.get(whose, 0) + count
+        rows.extend(_company_rows(companies))
+        return rows
 
 
 def columns_of(lines: Sequence[Line]) -> list[str]:

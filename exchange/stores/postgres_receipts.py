@@ -1,50 +1,38 @@
 """Receipts, written in batches behind the ping. Implements `flow.ports.Receipts`.
 
-The queue is bounded: when it is full the oldest receipt loses its candidates, counted, and never
-its offer.
+The queue is bounded: when it is full the oldest receipts lose their candidates, counted, and never
+their offers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
-from itertools import accumulate
-from typing import Final, NamedTuple
+from datetime import date, datetime
+from typing import Final
 
 import asyncpg
-from msgspec.structs import replace
 
 from exchange.core.model import PingId
 from exchange.flow.faults import Unavailable
 from exchange.flow.ports import Receipt
-from exchange.stores.ping_tally import columns_of, tally
 from exchange.stores.postgres import Postgres
-from exchange.stores.receipt_bodies import encode, read_receipt, write_receipt
+from exchange.stores.receipt_batch import ReceiptBatch
+from exchange.stores.receipt_bodies import read_receipt, write_receipt
 
 QUEUE_BOUND: Final = 20_000
 """Receipts waiting at most; a few seconds of pings, about a hundred megabytes."""
 
 BATCH: Final = 384
-"""Few enough that adding them up keeps no ping waiting for more than a millisecond or two."""
+"""Few enough that putting them together keeps no ping waiting for more than a millisecond."""
 
 STAND_ALREADY: Final = "XR001"
 """What put_receipts raises where it finds a receipt written: by a batch whose answer was lost."""
 
 PAUSE_S: Final = 0.03
 """Between batches: long enough to gather, short enough that a receipt is there when asked for."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-
-
-class _Kept(NamedTuple):
-    """A receipt in the queue, and as it is written."""
-
-    receipt: Receipt
-    body: bytes
 
 
 def utc_day(at: datetime) -> date:
@@ -64,8 +52,10 @@ class PostgresReceipts:
         self._postgres = postgres
         self._on_error = on_error
         self._today = today
-        self._waiting: OrderedDict[PingId, _Kept] = OrderedDict()
-        self._writing: dict[PingId, _Kept] = {}
+        self._batches: deque[ReceiptBatch] = deque()
+        self._stripped: deque[ReceiptBatch] = deque()
+        self._writing: ReceiptBatch | None = None
+        self._waiting = 0
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -87,38 +77,49 @@ class PostgresReceipts:
     @property
     def waiting(self) -> int:
         """How many receipts wait to be written."""
-        return len(self._waiting) + len(self._writing)
+        return self._waiting + (0 if self._writing is None else len(self._writing))
 
     def keep(self, receipt: Receipt, body: bytes = b"") -> None:
         """Queue a receipt for writing; ``body`` is its offer as JSON."""
-        self._waiting[receipt.ping_id] = _Kept(receipt, write_receipt(receipt, body))
-        if len(self._waiting) > QUEUE_BOUND:
+        batch = self._batches[-1] if self._batches else None
+        if batch is None or len(batch) >= BATCH or receipt.ping_id in batch.receipts:
+            batch = ReceiptBatch(self._today)
+            self._batches.append(batch)
+        batch.add(receipt, write_receipt(receipt, body))
+        self._waiting += 1
+        if self._waiting > QUEUE_BOUND:
             self._shed()
         self._wake.set()
 
     def _shed(self) -> None:
-        """Strip the oldest receipt of its candidates; past twice the bound, drop it whole.
+        """Strip the oldest receipts of their candidates; past twice the bound, drop them whole.
 
-        The offer itself is not lost: it stands in the fast store.
+        The offers themselves are not lost: they stand in the fast store.
         """
-        ping_id, kept = self._waiting.popitem(last=False)
-        self.dropped_details += 1
-        if kept.receipt.candidates and len(self._waiting) < 2 * QUEUE_BOUND:
-            stripped = replace(kept.receipt, candidates=())
-            offer = b"" if stripped.offer is None else encode(stripped.offer)
-            self._waiting[ping_id] = _Kept(stripped, write_receipt(stripped, offer))
+        if self._waiting - sum(map(len, self._stripped)) > QUEUE_BOUND:
+            batch = self._batches.popleft()
+            batch.strip()
+            self.dropped_details += batch.stripped
+            self._stripped.append(batch)
+        while self._waiting > 2 * QUEUE_BOUND and self._stripped:
+            batch = self._stripped.popleft()
+            self._waiting -= len(batch)
+            self.dropped_details += len(batch) - batch.stripped
 
     async def get(self, ping_id: PingId) -> Receipt | None:
         """A receipt, queued or written."""
-        queued = self._waiting.get(ping_id) or self._writing.get(ping_id)
-        if queued is not None:
-            return queued.receipt
+        queued = [*self._batches, *self._stripped]
+        if self._writing is not None:
+            queued.append(self._writing)
+        for batch in queued:
+            if (receipt := batch.receipts.get(ping_id)) is not None:
+                return receipt
         body = await self._postgres.value("receipt", ping_id)
         return None if body is None else read_receipt(body)
 
     async def flush(self) -> None:
         """Wait until everything queued so far is written."""
-        while self._waiting or self._writing:  # noqa: ASYNC110 - for tests and the demo alone
+        while self.waiting:  # noqa: ASYNC110 - for tests and the demo alone
             await asyncio.sleep(PAUSE_S)
 
     async def _write_on(self) -> None:
@@ -126,58 +127,39 @@ class PostgresReceipts:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                await self._write(self._take())
-                if len(self._waiting) < BATCH and not self._stopping:
+                await self._write((self._stripped or self._batches).popleft())
+                if self._waiting < BATCH and not self._stopping:
                     await asyncio.sleep(PAUSE_S)
             if self._stopping:
                 return
 
-    def _take(self) -> list[_Kept]:
-        """The oldest of those waiting, a batch at most."""
-        if len(self._waiting) <= BATCH:
-            batch = list(self._waiting.values())
-            self._waiting.clear()
-            return batch
-        return [self._waiting.popitem(last=False)[1] for _ in range(BATCH)]
-
-    async def _write(self, batch: list[_Kept]) -> None:
-        self._writing = {kept.receipt.ping_id: kept for kept in batch}
+    async def _write(self, batch: ReceiptBatch) -> None:
+        self._writing = batch
+        self._waiting -= len(batch)
         try:
             await self._put(batch)
         except Exception as error:
             self.failed_batches += 1
             if not isinstance(error, Unavailable):
                 # What PostgreSQL will not take now it will not take later; the offers stand.
-                self.dropped_details += len(batch)
+                self.dropped_details += len(batch) - batch.stripped
                 self._on_error(error)
                 return
-            for kept in reversed(batch):
-                self._waiting[kept.receipt.ping_id] = kept
-                self._waiting.move_to_end(kept.receipt.ping_id, last=False)
+            (self._stripped if batch.stripped else self._batches).appendleft(batch)
+            self._waiting += len(batch)
+            self._writing = None
             self._wake.set()
             await asyncio.sleep(0.5)
         finally:
-            self._writing = {}
+            self._writing = None
 
-    async def _put(self, batch: list[_Kept]) -> None:
+    async def _put(self, batch: ReceiptBatch) -> None:
         """Write receipts with what they add up to; those that stand already are not counted."""
-        receipts, sizes = [kept.receipt for kept in batch], [len(kept.body) for kept in batch]
-        starts = accumulate(sizes[:-1], initial=1)
         try:
-            await self._postgres.run(
-                "put_receipts",
-                ",".join([receipt.ping_id for receipt in receipts]),
-                ",".join([receipt.seller_id for receipt in receipts]),
-                ",".join([str((r.decided_at - _EPOCH) // _MICROSECOND) for r in receipts]),
-                ",".join(map(str, starts)),
-                ",".join(map(str, sizes)),
-                b"".join([kept.body for kept in batch]),
-                columns_of(tally(receipts, self._today)),
-            )
+            await self._postgres.run("put_receipts", *batch.arguments())
         except asyncpg.PostgresError as error:
             if error.sqlstate != STAND_ALREADY:
                 raise
-            rows = await self._postgres.rows("known_receipts", [r.ping_id for r in receipts])
-            known = {row["ping_id"] for row in rows}
-            if left := [kept for kept in batch if kept.receipt.ping_id not in known]:
+            rows = await self._postgres.rows("known_receipts", list(batch.receipts))
+            if left := batch.without({row["ping_id"] for row in rows}):
                 await self._put(left)

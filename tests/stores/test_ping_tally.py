@@ -18,10 +18,11 @@ from exchange.core.reasons import Reason
 from exchange.core.reports import Spell
 from exchange.embedded import StoreUrls
 from exchange.flow.ports import Receipt
-from exchange.stores.ping_tally import tally
+from exchange.stores.ping_tally import Line, Tally
 from exchange.stores.postgres import Postgres
-from exchange.stores.postgres_receipts import PostgresReceipts, _Kept
+from exchange.stores.postgres_receipts import PostgresReceipts, utc_day
 from exchange.stores.postgres_summaries import PostgresSummaries
+from exchange.stores.receipt_batch import ReceiptBatch
 from exchange.stores.receipt_bodies import write_receipt
 from tests.flow.market import fresh_database
 from tests.stores.months import start_of
@@ -60,9 +61,17 @@ def told(number: int, *candidates: Candidate, **more: Any) -> Receipt:
     )
 
 
+def tally(batch: Sequence[Receipt], zone: str) -> list[Line]:
+    """What some receipts add up to, on the days of a timezone."""
+    adding = Tally(Days(ZoneInfo(zone)))
+    for one in batch:
+        adding.add(one)
+    return adding.lines()
+
+
 def rows(batch: Sequence[Receipt], zone: str = "UTC") -> dict[tuple[Any, ...], dict[str, int]]:
     """A batch's rows by level, axis, party and value, without what is zero."""
-    lines = tally(batch, Days(ZoneInfo(zone)))
+    lines = tally(batch, zone)
     found: list[dict[str, Any]] = [dict(zip(NAMES, line, strict=True)) for line in lines]
     return {
         (row["level"], row["axis"], row["party"], row["value"]): {
@@ -166,7 +175,7 @@ def test_a_ping_from_nowhere_is_counted_without_an_area(attributes: bytes) -> No
 def test_a_ping_counts_on_the_markets_day() -> None:
     midnight = datetime(2026, 11, 1, tzinfo=ZoneInfo("America/Los_Angeles")).astimezone(UTC)
     batch = [told(1, decided_at=midnight - timedelta(microseconds=1)), told(2, decided_at=midnight)]
-    lines = tally(batch, Days(ZoneInfo("America/Los_Angeles")))
+    lines = tally(batch, "America/Los_Angeles")
     assert {line[3] for line in lines} == {date(2026, 10, 31), date(2026, 11, 1)}
 
 
@@ -194,7 +203,10 @@ async def test_pings_add_up_over_batches_and_workers(postgres: Postgres) -> None
 
 async def put(receipts: PostgresReceipts, *told: Receipt) -> None:
     """Write receipts in one batch."""
-    await receipts._put([_Kept(one, write_receipt(one, b"")) for one in told])
+    batch = ReceiptBatch(utc_day)
+    for one in told:
+        batch.add(one, write_receipt(one, b""))
+    await receipts._put(batch)
 
 
 async def test_a_batch_whose_answer_was_lost_is_not_counted_twice(postgres: Postgres) -> None:

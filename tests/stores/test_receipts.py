@@ -71,6 +71,7 @@ def receipt(number: int) -> Receipt:
 @pytest.fixture
 def bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_receipts, "QUEUE_BOUND", BOUND)
+    monkeypatch.setattr(postgres_receipts, "BATCH", 1)
 
 
 async def written(postgres: Postgres) -> list[str]:
@@ -167,10 +168,42 @@ async def test_the_queue_never_holds_more_than_twice_its_bound(postgres: Postgre
     receipts = PostgresReceipts(postgres, refuse)
     for number in range(20 * BOUND):
         receipts.keep(receipt(number))
-        assert len(receipts._waiting) <= 2 * BOUND
+        assert receipts.waiting <= 2 * BOUND
         newest = await receipts.get(PingId(f"ping-{number}"))
         assert newest is not None and newest.candidates != ()
     assert receipts.dropped_details == 19 * BOUND
+
+
+@pytest.mark.usefixtures("bounded")
+@pytest.mark.parametrize("together", [1, 3, 7])
+async def test_receipts_without_details_are_written_with_their_offers_and_counted_as_they_were(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr(postgres_receipts, "BATCH", together)
+    receipts = PostgresReceipts(postgres, refuse)
+    for number in range(2 * BOUND):
+        receipts.keep(receipt(number))
+    receipts.start()
+    await receipts.flush()
+    await receipts.stop()
+    stored = [await receipts.get(PingId(f"ping-{n}")) for n in range(2 * BOUND)]
+    assert all(one is not None and one.offer is not None for one in stored)
+    bare = [one is not None and one.candidates == () for one in stored]
+    assert bare == sorted(bare, reverse=True)
+    assert BOUND <= sum(bare) == receipts.dropped_details < BOUND + together
+    async with postgres.connection() as connection:
+        lines = await connection.fetch("select lines from ping_tally")
+    columns = [[column.split("\x1f") for column in row["lines"]] for row in lines]
+    companies = [
+        int(pings)
+        for level, axis, value, pings in (
+            line
+            for batch in columns
+            for line in zip(*(batch[n] for n in (0, 1, 5, 6)), strict=True)
+        )
+        if (level, axis, value) == ("company", "reason", str(int(Reason.FILTER)))
+    ]
+    assert sum(companies) == 2 * BOUND
 
 
 @pytest.mark.usefixtures("bounded")
@@ -181,7 +214,7 @@ async def test_the_queue_keeps_its_bound_while_the_database_is_away() -> None:
         receipts.keep(receipt(number))
         await asyncio.sleep(0.002)
     assert receipts.failed_batches >= 1
-    assert len(receipts._waiting) <= 2 * BOUND
+    assert receipts.waiting <= 2 * BOUND
     assert receipts._task is not None and not receipts._task.done()
     receipts._task.cancel()
 
