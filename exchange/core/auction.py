@@ -5,7 +5,6 @@ Source: rules §7 (ranking, floors, share counts, first look). Must not know sto
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from fractions import Fraction
@@ -15,10 +14,11 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from exchange.core.contract import Deal, apply_terms
+from exchange.core.index import Gated
 from exchange.core.market import Market
 from exchange.core.matching import why_no_room, why_not
 from exchange.core.model import Campaign, CampaignId, CompanyId, Offer, Ping, PingId, Ranked
-from exchange.core.pricing import charge, rectify, seller_price
+from exchange.core.quote import price_at
 from exchange.core.reasons import Reason
 from exchange.core.remote import Hearing
 from exchange.core.runner import Runner, base_price
@@ -86,12 +86,20 @@ class Decision(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def decide(
-    market: Market, ping: Ping, now: datetime, draw_key: bytes, heard: Hearing = NOTHING_HEARD
+    market: Market,
+    ping: Ping,
+    now: datetime,
+    draw_key: bytes,
+    heard: Hearing = NOTHING_HEARD,
+    gated: Gated | None = None,
 ) -> Decision:
     """Hold the auction for a ping over a market. ``draw_key`` (16–64 bytes) seeds fair ties.
 
-    ``heard`` is what companies' own bidders said.
+    ``heard`` is what companies' own bidders said, ``gated`` who may bid where that is known: they
+    are not looked at again.
     """
+    index = market.indexes[ping.vertical]
+    may_bid = frozenset[CampaignId]() if gated is None else index.campaigns_in(gated.mask)
     premium = is_premium(market, ping)
     drawer = Drawer(draw_key, ping.ping_id)
     bids: list[BidEntry] = []
@@ -101,7 +109,9 @@ def decide(
         company_id = runner.campaign.company_id
         company, standing = market.companies.get(company_id), market.standings.get(company_id)
         deal = None if deals is None else deals.by_company.get(company_id)
-        reason = why_not(runner, company, standing, ping, now, deal)
+        reason = None
+        if runner.campaign.campaign_id not in may_bid:
+            reason = why_not(runner, company, standing, ping, now, deal)
         if reason is not None:
             refused.append(_no_bid(runner, reason))
             continue
@@ -111,8 +121,12 @@ def decide(
             refused.append(lost)
     award = hold(bids, ping.max_buyers)
     candidates = (*explain(bids, award), *refused)
-    counts = Counter(c.reason.code for c in candidates if c.reason is not None)
-    return Decision(award=award, candidates=candidates, reasons=dict(counts), premium=premium)
+    counts: dict[str, int] = {}
+    for candidate in candidates:
+        if candidate.reason is not None:
+            code = candidate.reason.code
+            counts[code] = counts.get(code, 0) + 1
+    return Decision(award=award, candidates=candidates, reasons=counts, premium=premium)
 
 
 class Drawer:
@@ -214,6 +228,7 @@ def price(
     standing = market.standings[campaign.company_id]
     company = market.companies[campaign.company_id]
     floor_cents = market.verticals[ping.vertical].floor_cents
+    quote = market.indexes[ping.vertical].quote_of(campaign.campaign_id)
     drawn = drawer.draw(campaign.campaign_id)
     entries: list[BidEntry] = []
     lost: Candidate | None = None
@@ -234,8 +249,8 @@ def price(
         if deal is not None:
             is_named = campaign.bid.remote is not None
             base, terms = apply_terms(deal, base, ping.quality_score, is_named=is_named)
-        rectified = rectify(base, standing)
-        charged = charge(base, rectified, policy)
+        reckoned = price_at(quote, base, policy)
+        rectified, charged = reckoned.rectified_cents, reckoned.charged_cents
         entry = BidEntry(
             campaign_id=campaign.campaign_id,
             company_id=campaign.company_id,
@@ -256,7 +271,7 @@ def price(
             no_room = no_room or _no_bid(runner, reason)
         elif rectified < floor_cents or rectified == 0:
             lost = lost or _lost(entry, Reason.BELOW_FLOOR)
-        elif seller_price(charged, policy.take_rate_bp) < ping.min_price_cents:
+        elif reckoned.seller_cents < ping.min_price_cents:
             lost = lost or _lost(entry, Reason.BELOW_MIN_PRICE)
         else:
             entries.append(entry)
@@ -339,7 +354,19 @@ def in_line(award: Award, max_ranks: int) -> tuple[Ranked, ...]:
 
 
 def _plain(bid: Ranked) -> Ranked:
-    return Ranked(**{name: getattr(bid, name) for name in Ranked.__struct_fields__})
+    return Ranked(
+        campaign_id=bid.campaign_id,
+        company_id=bid.company_id,
+        base_cents=bid.base_cents,
+        rectified_cents=bid.rectified_cents,
+        charged_cents=bid.charged_cents,
+        rejected=bid.rejected,
+        assigned=bid.assigned,
+        first_look=bid.first_look,
+        token=bid.token,
+        drawn=bid.drawn,
+        terms=bid.terms,
+    )
 
 
 def line_of(offer: Offer, draw_key: bytes) -> tuple[Candidate, ...]:

@@ -217,6 +217,15 @@ class VerticalIndex:
             quote = self.quotes[slot] = quote_for(runner, standing, self._policy)
         return quote
 
+    def quote_of(self, campaign_id: CampaignId) -> Quote:
+        """What a campaign bids now. Raises KeyError if it is not there."""
+        return self.quote(self.shelf.slot(campaign_id))
+
+    def campaigns_in(self, mask: int) -> frozenset[CampaignId]:
+        """The campaigns of a mask."""
+        at = self.shelf.at
+        return frozenset([found for slot in slots_of(mask) if (found := at[slot]) is not None])
+
     def runner_at(self, slot: int) -> Runner:
         """The campaign in a slot."""
         key = self.shelf.at[slot]

@@ -184,7 +184,7 @@ class Pinging:
         started = self._stopwatch()
         market, ping, now, key = self._market, opened.ping, opened.now, self._terms.draw_key
         if len(market.indexes[ping.vertical].runners) <= SPELLED_OUT:
-            decision = decide(market, ping, now, key, heard)
+            decision = decide(market, ping, now, key, heard, opened.gated)
         else:
             decision = race(market, ping, now, key, heard, opened.gated)
         opened.lap.rank_ns += self._stopwatch() - started

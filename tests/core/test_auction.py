@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import combinations
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -254,6 +256,15 @@ def test_no_choice_of_bids_is_worth_more(bids: list[BidEntry], max_buyers: int) 
 def test_no_company_stands_in_line_twice(bids: list[BidEntry], max_buyers: int) -> None:
     ranks = hold(bids, max_buyers).ranks
     assert len({bid.company_id for bid in ranks}) == len(ranks)
+
+
+def test_an_offer_remembers_all_of_a_bid_that_a_place_in_line_has() -> None:
+    values: dict[str, Any] = {
+        name: number for number, name in enumerate(Ranked.__struct_fields__, start=1)
+    }
+    bid = BidEntry(**values, share=1, overall_rate=Fraction(0), draw=0)
+    (place,) = in_line(Award(share=1, winners=1, ranks=(bid,)), 0)
+    assert msgspec.structs.asdict(place) == values
 
 
 def test_a_company_of_the_first_round_does_not_stand_in_line_again_behind_it() -> None:

@@ -298,6 +298,8 @@ def test_the_race_comes_to_the_award_and_the_reasons_of_the_plain_scan(
         assert (fast.award.share, fast.award.winners) == (plain.award.share, plain.award.winners)
         assert line(fast, made.policy) == line(plain, made.policy)
         assert did_not_bid(fast) == did_not_bid(plain)
+        gated = made.indexes[one.vertical].gate(one, NOW)
+        assert decide(made, one, NOW, DRAW_KEY, gated=gated) == plain
         if not plain.award.winners:
             assert fast.reasons == plain.reasons
         limits = Limits(

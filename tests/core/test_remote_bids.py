@@ -77,6 +77,8 @@ def test_bids_from_bidders_stand_in_the_race_as_in_the_plain_scan(
         wanted = plain.award.winners + made.policy.max_ranks
         assert [b.token for b in fast.award.ranks] == [b.token for b in plain.award.ranks[:wanted]]
         assert did_not_bid(fast) == did_not_bid(plain)
+        gated = made.indexes[one.vertical].gate(one, NOW)
+        assert decide(made, one, NOW, DRAW_KEY, heard, gated) == plain
         recompute(plain.candidates, max_buyers=one.max_buyers)
 
 
