@@ -34,6 +34,7 @@ from exchange.flow.ping_together import PingGroups, PingingTogether, Told
 from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.post import Posting
 from exchange.flow.reports import Reports
+from exchange.flow.retelling import Retelling, RetoldReceipt
 from exchange.flow.sale_terms import SaleTerms
 from exchange.flow.sell import Selling
 from exchange.settings import QualitySettings, Secrets, Settings
@@ -43,10 +44,12 @@ from exchange.stores.postgres import Postgres
 from exchange.stores.postgres_books import PostgresBooks
 from exchange.stores.postgres_contracts import PostgresContracts
 from exchange.stores.postgres_inbox import PostgresInbox
+from exchange.stores.postgres_moments import PostgresMoments
 from exchange.stores.postgres_receipts import PostgresReceipts
 from exchange.stores.postgres_registry import PostgresRegistry
 from exchange.stores.postgres_reports import PostgresReports
 from exchange.stores.postgres_snapshots import PostgresSnapshots
+from exchange.stores.postgres_standings import PostgresFactors
 from exchange.stores.postgres_summaries import HURRY_S, TURN_S, PostgresSummaries
 from exchange.stores.postgres_suppressions import PostgresSuppressions
 from exchange.stores.rebuild import Rebuilt, rebuild
@@ -161,6 +164,7 @@ class Exchange:
         self._build_standings()
         self._build_ping()
         self._build_post()
+        self._build_retelling()
         self._build_returns()
         self._build_alerts()
         self.following = Following(
@@ -253,6 +257,16 @@ class Exchange:
             stopwatch=time.perf_counter_ns,
             asking=self._asking,
             grading=self.grading,
+        )
+
+    def _build_retelling(self) -> None:
+        self.retelling = Retelling(
+            market=self.market,
+            receipts=self.receipts,
+            moments=PostgresMoments(self.postgres),
+            factors=PostgresFactors(self.postgres),
+            today=self.today,
+            draw_key=self._secrets.draw_key,
         )
 
     def _build_post(self) -> None:
@@ -362,6 +376,10 @@ class Exchange:
         """The receipt of a ping."""
         receipt = await self.receipts.get(ping_id)
         return None if receipt is None else tell_line(receipt, self._secrets.draw_key)
+
+    async def whole_receipt(self, ping_id: PingId) -> RetoldReceipt | None:
+        """The receipt of a ping with every campaign."""
+        return await self.retelling.tell(ping_id)
 
     async def standing(self, company_id: CompanyId) -> Standing | None:
         """A company's standing now, from the books."""
