@@ -128,7 +128,7 @@ class Retelling:
             for runner in page:
                 company_id = runner.campaign.company_id
                 reason = scan.look(runner, heads.company(company_id))
-                if reason in EARLY:
+                if reason in EARLY and not heads.is_moving(company_id):
                     settled.append(Judged(runner=runner, fallen=no_bid(runner, reason)))
                     continue
                 left.append(runner)

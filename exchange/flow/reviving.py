@@ -61,8 +61,11 @@ class Heads(Struct, frozen=True, kw_only=True):
     def company(self, company_id: CompanyId) -> Company:
         """A company that has room, active if it may have been."""
         head = self.at[company_id]
-        active = head.active or self.before[company_id].active
-        return _company(replace(head, active=active), None, ())
+        return _company(replace(head, active=head.active or self.is_moving(company_id)), None, ())
+
+    def is_moving(self, company_id: CompanyId) -> bool:
+        """Whether a company was blocked or unblocked at that moment."""
+        return self.at[company_id].active != self.before[company_id].active
 
 
 class Reviving:

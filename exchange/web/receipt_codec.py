@@ -142,7 +142,6 @@ def show_own_receipt(told: RetoldReceipt, company_id: CompanyId) -> OwnReceipt |
     return OwnReceipt(
         ping_id=receipt.ping_id,
         vertical=receipt.vertical,
-        status=receipt.status,
         decided_at=receipt.decided_at,
         source=told.source,
         exact=told.exact,

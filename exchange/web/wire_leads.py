@@ -135,7 +135,6 @@ class OwnReceipt(Answer, frozen=True, kw_only=True):
 
     ping_id: str
     vertical: str
-    status: Literal["offer", "no_offer", "refused"]
     decided_at: datetime
     source: Literal["receipt", "recomputed", "vertical_changed"]
     exact: bool
