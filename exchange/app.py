@@ -33,6 +33,7 @@ from exchange.flow.ping import Pinging, PingTerms, tell_line
 from exchange.flow.ping_together import PingGroups, PingingTogether, Told
 from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.post import Posting
+from exchange.flow.receipt_check import CheckedReceipts, check_receipts
 from exchange.flow.reports import Reports
 from exchange.flow.retelling import Retelling, RetoldReceipt
 from exchange.flow.sale_terms import SaleTerms
@@ -408,6 +409,13 @@ class Exchange:
         lists = await self.suppression_copies.check()
         days = await self.summaries.check(self.today(now))
         return msgspec.structs.replace(checked, findings=(*checked.findings, *lists, *days))
+
+    async def check_receipts(self, count: int) -> CheckedReceipts:
+        """Recompute the newest receipts, every campaign of them, from what is kept."""
+        await self.following.load()
+        rows = await self.postgres.rows("newest_receipts", count)
+        pings = [PingId(row["ping_id"]) for row in rows]
+        return await check_receipts(self.retelling, self.market, pings)
 
     async def rebuild(self) -> Rebuilt:
         """Write the fast store anew from the books."""

@@ -96,5 +96,8 @@ select company_id, era, sum(assigned)::bigint as assigned from (
 ) before
 group by company_id, era
 
+-- name: newest_receipts
+select ping_id from receipt order by decided_at desc, ping_id limit $1
+
 -- name: contracts_at
 select * from contract_version where seller_id = $1 and recorded_at <= $2 order by number
