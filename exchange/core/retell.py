@@ -17,7 +17,7 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from exchange.core.auction import Award, Candidate, explain, hold
+from exchange.core.auction import Award, BidEntry, Candidate, explain, hold
 from exchange.core.model import CampaignId, CompanyId, Ranked
 from exchange.core.moment import Judged, Told
 from exchange.core.race import MOST_FALLEN
@@ -31,10 +31,10 @@ _BEHIND: Final = (Reason.OUTBID, Reason.SAME_COMPANY, Reason.SHARE_COUNT, Reason
 _UNCOUNTED: Final = frozenset(reason.code for reason in (*_FALLEN, *_BEHIND))
 """Reasons a race does not count to the last: who is far behind is counted as outbid, unlooked."""
 
-Unknown = Literal["campaign_version", "bidder_answer", "on_its_way", "trial_room"]
+Unknown = Literal["campaign_version", "bidder_answer", "on_its_way"]
 """Why a campaign's outcome is not known: its version of then is not kept; what its bidder answered
 is not on the receipt; a change was on its way to the worker, or a trial may have been full, and the
-receipt does not say which."""
+receipt agrees with either."""
 
 
 class Difference(Struct, frozen=True, kw_only=True):
@@ -79,7 +79,7 @@ class Retold(Struct, frozen=True, kw_only=True):
 def retell(
     told: Told,
     settled: Sequence[Judged],
-    unsettled: Mapping[CompanyId, Sequence[Sequence[Judged]]],
+    unsettled: Mapping[CompanyId, Sequence[Way]],
     unknown: Sequence[Open],
     max_buyers: int,
     max_ranks: int,
@@ -89,23 +89,25 @@ def retell(
     ``settled`` are the campaigns of companies that stood in one way; ``unsettled`` those of others,
     once for each way, the likeliest first.
     """
+    unsettled = {one: _fitting(told, one, ways) for one, ways in unsettled.items()}
     choice, doubtful = _choose(told, settled, unsettled)
     judged = [*settled, *(one for way in choice.values() for one in way)]
-    sure = [one for one in judged if one.runner.campaign.company_id not in doubtful]
+    sure = [one for one in judged if one.runner.campaign.campaign_id not in doubtful]
     bids = [bid for one in judged for bid in one.entries]
     award = hold(bids, max_buyers)
     silent = [one for one in sure if _is_unheard(one)]
     full = sum(1 for candidate in told.named if candidate.rank is None) >= MOST_FALLEN
     candidates = [
-        *(c for c in explain(bids, award) if c.company_id not in doubtful),
+        *(c for c in explain(bids, award) if c.campaign_id not in doubtful),
         *(one.fallen for one in sure if one.fallen and not (full and _is_unheard(one))),
     ]
-    if silent:
-        # A bid nobody kept may stand between those behind the offer's line.
+    is_open = bool(silent or doubtful)
+    if is_open:
+        # A bid nobody knows of may stand between those behind the offer's line.
         candidates = [_unranked_beyond(c, len(told.line)) for c in candidates]
     open_ = [
         *unknown,
-        *(_open(o, "on_its_way") for o in judged if o.runner.campaign.company_id in doubtful),
+        *(_open(o, "on_its_way") for o in judged if o.runner.campaign.campaign_id in doubtful),
         *(_open(one, "bidder_answer") for one in silent if full),
     ]
     return Retold(
@@ -113,68 +115,91 @@ def retell(
         open=tuple(open_),
         differences=(
             *_count_differences(told, judged, unknown),
-            *_line_differences(told, award, max_ranks, bool(silent)),
+            *_line_differences(told, award, max_ranks, is_open),
             *_named_differences(told, candidates),
         ),
-        moving=tuple(_moving(choice, unsettled, doubtful)),
+        moving=tuple(one for one in _moving(choice, unsettled) if one not in doubtful),
     )
 
 
-Ways = Mapping[CompanyId, Sequence[Judged]]
-"""One way of standing for each company, by what its campaigns come to."""
+Way = Sequence[Judged]
+"""One way a company may have stood, by what each of its campaigns comes to."""
 
 
 def _choose(
-    told: Told,
-    settled: Sequence[Judged],
-    unsettled: Mapping[CompanyId, Sequence[Sequence[Judged]]],
-) -> tuple[Ways, set[CompanyId]]:
-    """The ways that agree with the receipt's counts, and the companies whose way is not sure."""
-    ids, likeliest = list(unsettled), {i: ways[0] for i, ways in unsettled.items()}
-    alike = {i: _unlike(ways) for i, ways in unsettled.items()}
-    many = [i for i in ids if len(alike[i]) > 1]
+    told: Told, settled: Sequence[Judged], unsettled: Mapping[CompanyId, Sequence[Way]]
+) -> tuple[dict[CompanyId, Way], set[CampaignId]]:
+    """The ways that agree with the receipt's counts, and the campaigns that are not sure then."""
+    choice = {company_id: ways[0] for company_id, ways in unsettled.items()}
+    unlike = {company_id: _unlike(ways) for company_id, ways in unsettled.items()}
+    many = [company_id for company_id, ways in unlike.items() if len(ways) > 1]
     if not many:
-        return likeliest, set()
+        return choice, set()
     fixed = _counts(settled)
-    for company_id in ids:
+    for company_id, way in choice.items():
         if company_id not in many:
-            fixed.update(_counts(unsettled[company_id][0]))
+            fixed.update(_counts(way))
     wanted = _counted(told.reasons)
-    agreeing: list[tuple[Sequence[Judged], ...]] = []
-    for ways in islice(product(*(alike[i] for i in many)), MOST_COMBINATIONS):
+    agreeing: list[tuple[Way, ...]] = []
+    for together in islice(product(*(unlike[one] for one in many)), MOST_COMBINATIONS):
         counts = fixed.copy()
-        for way in ways:
+        for way in together:
             counts.update(_counts(way))
         if _counted(counts) == wanted:
-            agreeing.append(ways)
-    if not agreeing:
-        return likeliest, set(many)
-    doubtful = {
-        company_id
-        for company_id, ways in zip(many, zip(*agreeing, strict=True), strict=True)
-        if any(way is not ways[0] for way in ways)
-    }
-    if prod(len(alike[i]) for i in many) > MOST_COMBINATIONS:
-        doubtful = set(many)
-    return {**likeliest, **dict(zip(many, agreeing[0], strict=True))}, doubtful
+            agreeing.append(together)
+    all_tried = prod(len(unlike[one]) for one in many) <= MOST_COMBINATIONS
+    possible = [unlike[one] for one in many]
+    if agreeing:
+        choice.update(zip(many, agreeing[0], strict=True))
+        if all_tried:
+            possible = [list(ways) for ways in zip(*agreeing, strict=True)]
+    return choice, {campaign_id for ways in possible for campaign_id in _doubtful(ways)}
 
 
-def _unlike(ways: Sequence[Sequence[Judged]]) -> list[Sequence[Judged]]:
+def _doubtful(ways: Sequence[Way]) -> Iterable[CampaignId]:
+    """The campaigns of a company that these ways do not agree on.
+
+    Where one may have had a price that stands, so does what became of the company's other prices.
+    """
+    seen = [{one.reason for one in each} for each in zip(*ways, strict=True)]
+    shadow = any(len(reasons) > 1 and None in reasons for reasons in seen)
+    for one, reasons in zip(ways[0], seen, strict=True):
+        if len(reasons) > 1 or (shadow and None in reasons):
+            yield one.runner.campaign.campaign_id
+
+
+def _fitting(told: Told, company_id: CompanyId, ways: Sequence[Way]) -> Sequence[Way]:
+    """Of a company's ways those that would not have put it in line, where it is not; else all."""
+    if any(ranked.company_id == company_id for ranked in told.line):
+        return ways
+    fitting = [
+        way for way in ways if not any(_is_ahead(bid, told) for o in way for bid in o.entries)
+    ]
+    return fitting or ways
+
+
+def _is_ahead(bid: BidEntry, told: Told) -> bool:
+    """Whether a bid is worth more than the last one in line."""
+    if told.offer is None:
+        return True
+    last = told.line[-1]
+    if bid.share != told.offer.share:
+        return False
+    return (not bid.first_look, -bid.rectified_cents) < (not last.first_look, -last.rectified_cents)
+
+
+def _unlike(ways: Sequence[Way]) -> list[Way]:
     """The ways that differ in what becomes of a campaign; of alike ones the first."""
-    found: dict[tuple[Reason | None, ...], Sequence[Judged]] = {}
+    found: dict[tuple[Reason | None, ...], Way] = {}
     for way in ways:
         found.setdefault(tuple(one.reason for one in way), way)
     return list(found.values())
 
 
 def _moving(
-    choice: Ways,
-    unsettled: Mapping[CompanyId, Sequence[Sequence[Judged]]],
-    doubtful: set[CompanyId],
+    choice: Mapping[CompanyId, Way], unsettled: Mapping[CompanyId, Sequence[Way]]
 ) -> Iterable[CampaignId]:
     for company_id, ways in unsettled.items():
-        if company_id in doubtful:
-            continue
         for one, *others in zip(choice[company_id], *ways, strict=True):
             if any((one.entries, one.fallen) != (o.entries, o.fallen) for o in others):
                 yield one.runner.campaign.campaign_id

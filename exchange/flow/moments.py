@@ -83,6 +83,20 @@ class Moments(Protocol):
         """Companies' windows from ``first`` to ``last``, as they were at a moment."""
         ...
 
+    async def changes(
+        self,
+        ids: Sequence[CompanyId],
+        prepaid: Sequence[CompanyId],
+        after: datetime,
+        by: datetime,
+        first: date,
+    ) -> Sequence[tuple[CompanyId, datetime]]:
+        """When something of a company was booked after one moment and by another.
+
+        Only deliveries since the day ``first`` are looked at, and the ledger of those ``prepaid``.
+        """
+        ...
+
     async def contracts(self, seller_id: SellerId, at: datetime) -> Sequence[ContractChange]:
         """The versions of a seller's contracts recorded by a moment."""
         ...

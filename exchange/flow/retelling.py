@@ -9,7 +9,7 @@ it must not be felt by those who sell. Source: rules §3, §7 and §12.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Final, Literal
 
@@ -19,7 +19,7 @@ from msgspec import Struct
 from exchange.core.auction import no_bid
 from exchange.core.market import Market
 from exchange.core.model import CompanyId, Ping, PingId
-from exchange.core.moment import EARLY, Judged, Scan, Told, ways_told, with_trials
+from exchange.core.moment import EARLY, Judged, Scan, State, Told, ways_told, with_trials
 from exchange.core.reasons import Reason
 from exchange.core.retell import Retold, retell
 from exchange.core.runner import Runner
@@ -28,7 +28,7 @@ from exchange.flow.faults import Unavailable
 from exchange.flow.moments import Moments
 from exchange.flow.ping import tell_line
 from exchange.flow.ports import KeptFacts, Receipt, Receipts
-from exchange.flow.reviving import Reviving, pages
+from exchange.flow.reviving import ON_ITS_WAY, SOON, Reviving, pages
 from exchange.flow.standing_books import FactorBooks
 
 DEADLINE_S: Final = 20.0
@@ -134,20 +134,42 @@ class Retelling:
                 left.append(runner)
                 if reason is Reason.CRM_GATE:
                     weighed.add(company_id)
-        states = await reviving.states(receipt, policy, heads, left, weighed)
-        unsettled: dict[CompanyId, list[list[Judged]]] = {}
-        ways = {i: ways_told(with_trials(s, told), told, i) for i, s in states.items()}
-        async for page in pages(left):
-            for runner in page:
-                company_id = runner.campaign.company_id
-                judged = [scan.judge(runner, state) for state in ways[company_id]]
-                if len(judged) == 1:
-                    settled += judged
-                    continue
-                told_of = unsettled.setdefault(company_id, [[] for _ in judged])
-                for way, one in zip(told_of, judged, strict=True):
-                    way.append(one)
-        return retell(told, settled, unsettled, cast.unknown, receipt.max_buyers, policy.max_ranks)
+        retold: Retold | None = None
+        for within in (SOON, ON_ITS_WAY):
+            # Most changes are heard of at once; where that does not agree, some were missed.
+            states = await reviving.states(receipt, policy, heads, left, weighed, within)
+            judged, unsettled = await _judge(scan, told, left, states)
+            retold = retell(
+                told,
+                [*settled, *judged],
+                unsettled,
+                cast.unknown,
+                receipt.max_buyers,
+                policy.max_ranks,
+            )
+            if not retold.differences:
+                break
+        return retold
+
+
+async def _judge(
+    scan: Scan, told: Told, runners: Sequence[Runner], states: Mapping[CompanyId, Sequence[State]]
+) -> tuple[list[Judged], dict[CompanyId, list[list[Judged]]]]:
+    """Judge campaigns: those of companies that stood in one way, and the others once for each."""
+    settled: list[Judged] = []
+    unsettled: dict[CompanyId, list[list[Judged]]] = {}
+    ways = {one: ways_told(with_trials(all_, told), told, one) for one, all_ in states.items()}
+    async for page in pages(runners):
+        for runner in page:
+            company_id = runner.campaign.company_id
+            judged = [scan.judge(runner, state) for state in ways[company_id]]
+            if len(judged) == 1:
+                settled += judged
+                continue
+            held = unsettled.setdefault(company_id, [[] for _ in judged])
+            for way, one in zip(held, judged, strict=True):
+                way.append(one)
+    return settled, unsettled
 
 
 def _names_all(receipt: Receipt) -> bool:

@@ -1,8 +1,8 @@
 """The market of a past moment, put together from kept versions and the books.
 
-What a worker knew is known up to what was on its way to it: changes of the last two seconds before
-the moment it may have heard of or not, so a company that changed then is told as it was before and
-after. Campaigns are those of the version on the receipt. Decides nothing.
+What a worker knew is known up to what was on its way to it: a change of the last moments it may
+have heard of or not, so a company that changed then is told as it was after and before each.
+Campaigns are those of the version on the receipt. Decides nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -35,8 +36,17 @@ from exchange.flow.standing_books import FactorBooks
 
 T = TypeVar("T")
 
+SOON: Final = timedelta(milliseconds=250)
+"""How long a change is on its way to a worker that hears it: many times what it takes."""
+
 ON_ITS_WAY: Final = timedelta(seconds=2)
-"""How long a change may have been on its way to a worker: two rounds of mending."""
+"""How long it may be on its way where it was missed: two rounds of mending."""
+
+MOST_CHANGES: Final = 48
+"""Moments of change looked at, the last ones."""
+
+_INSTANT: Final = timedelta(microseconds=1)
+"""What PostgreSQL's times are apart at the least."""
 
 PAGE: Final = 100
 """Campaigns compiled or judged at one go: a few milliseconds of the worker's time."""
@@ -132,21 +142,54 @@ class Reviving:
         heads: Heads,
         runners: Sequence[Runner],
         weighed: Collection[CompanyId],
-    ) -> dict[CompanyId, Sequence[State]]:
-        """How the companies of campaigns stood, the likeliest way first.
+        within: timedelta,
+    ) -> dict[CompanyId, list[State]]:
+        """How the companies of campaigns may have stood, by what was booked last first.
 
-        Standings are those of ``weighed`` alone: for the others they decide nothing.
+        Changes older than ``within`` had come to the worker. Standings are those of ``weighed``
+        alone: for the others they decide nothing.
         """
         at = receipt.decided_at
         contracts = await self._moments.contracts(receipt.seller_id, at)
-        after = await self._side(receipt, policy, heads.at, runners, weighed, contracts, at)
-        before = await self._side(
-            receipt, policy, heads.before, runners, weighed, contracts, at - ON_ITS_WAY
-        )
-        return {
-            company_id: (one,) if _alike(one, before[company_id]) else (one, before[company_id])
-            for company_id, one in after.items()
-        }
+        side = partial(self._side, receipt, policy, contracts=contracts)
+        newest = await side(heads.at, runners, weighed, by=at)
+        found = {company_id: [state] for company_id, state in newest.items()}
+        changed = await self._changed(receipt, policy, heads, sorted(found), contracts, within)
+        for moment in sorted(changed, reverse=True)[:MOST_CHANGES]:
+            moved, before = changed[moment], moment - _INSTANT
+            past = await side(
+                await self._moments.heads(sorted(moved), before),
+                [one for one in runners if one.campaign.company_id in moved],
+                moved & set(weighed),
+                by=before,
+            )
+            for company_id, state in past.items():
+                if not any(_alike(state, other) for other in found[company_id]):
+                    found[company_id].append(state)
+        return found
+
+    async def _changed(
+        self,
+        receipt: Receipt,
+        policy: Policy,
+        heads: Heads,
+        ids: Sequence[CompanyId],
+        contracts: Iterable[ContractChange],
+        within: timedelta,
+    ) -> dict[datetime, set[CompanyId]]:
+        """Whose books changed at which moments that the worker may not have heard of yet."""
+        at = receipt.decided_at
+        first = window_start(self._today(at), policy)
+        prepaid = [one for one in ids if heads.at[one].prepaid]
+        changed: dict[datetime, set[CompanyId]] = {}
+        for company_id, moment in await self._moments.changes(ids, prepaid, at - within, at, first):
+            changed.setdefault(moment, set()).add(company_id)
+        known = set(ids)
+        for change in contracts:
+            company_id, moment = change.contract.company_id, change.contract.recorded_at
+            if at - within < moment and company_id in known:
+                changed.setdefault(moment, set()).add(company_id)
+        return changed
 
     async def _side(
         self,
@@ -155,6 +198,7 @@ class Reviving:
         heads: dict[CompanyId, CompanyHead],
         runners: Sequence[Runner],
         weighed: Collection[CompanyId],
+        *,
         contracts: Iterable[ContractChange],
         by: datetime,
     ) -> dict[CompanyId, State]:

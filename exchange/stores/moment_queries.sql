@@ -96,6 +96,30 @@ select company_id, era, sum(assigned)::bigint as assigned from (
 ) before
 group by company_id, era
 
+-- name: changes_between
+-- When something was booked of companies ($1) after $2 and by $3: each time once. Of those prepaid
+-- ($5) also what moved their balance. Deliveries before the day $4 are settled long ago.
+select company_id, reserved_at as at from delivery
+where company_id = any($1) and day >= $4 and not test and reserved_at > $2 and reserved_at <= $3
+union
+select company_id, done_at from delivery
+where company_id = any($1) and day >= $4 and not test and done_at > $2 and done_at <= $3
+union
+select company_id, rejected_at from rejection
+where company_id = any($1) and day >= $4 and rejected_at > $2 and rejected_at <= $3
+union
+select company_id, decided_at from rejection
+where company_id = any($1) and day >= $4 and decided_at > $2 and decided_at <= $3
+union
+select company_id, approved_at from crm_reset
+where company_id = any($1) and approved_at > $2 and approved_at <= $3
+union
+select company_id, until from company_past
+where company_id = any($1) and until > $2 and until <= $3
+union
+select substr(account, 9), at from ledger_entry
+where account = any(select 'company:' || id from unnest($5::text[]) as id) and at > $2 and at <= $3
+
 -- name: newest_receipts
 select ping_id from receipt order by decided_at desc, ping_id limit $1
 

@@ -132,6 +132,22 @@ class PostgresMoments:
             for head in heads
         }
 
+    async def changes(
+        self,
+        ids: Sequence[CompanyId],
+        prepaid: Sequence[CompanyId],
+        after: datetime,
+        by: datetime,
+        first: date,
+    ) -> Sequence[tuple[CompanyId, datetime]]:
+        """When something of a company was booked after one moment and by another."""
+        found: list[tuple[CompanyId, datetime]] = []
+        for some in _parts(ids):
+            its = [one for one in prepaid if one in some]
+            rows = await self._postgres.rows("changes_between", some, after, by, first, its)
+            found += [(row["company_id"], row["at"]) for row in rows]
+        return found
+
     async def contracts(self, seller_id: SellerId, at: datetime) -> Sequence[ContractChange]:
         """The versions of a seller's contracts recorded by a moment."""
         rows = await self._postgres.rows("contracts_at", seller_id, at)

@@ -108,7 +108,7 @@ class RecomputedAnswer(Answer, frozen=True, kw_only=True):
     again from what is kept of then, and ``vertical_changed`` where that cannot be done. ``exact``:
     every outcome is known, and the receipt's counts, line and names agree. ``not_known`` counts
     campaigns by why. ``moving`` are campaigns whose company's figures changed at that moment: their
-    outcome is certain, their rate and price may be those of two seconds before.
+    outcome is certain, their rate and price may be those of a moment before.
     """
 
     source: Literal["receipt", "recomputed", "vertical_changed"]

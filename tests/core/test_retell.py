@@ -120,7 +120,7 @@ def outcomes(candidates: Sequence[Candidate]) -> dict[CampaignId, set[tuple[str,
     return found
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(worlds())
 def test_what_a_race_left_out_is_told_as_the_plain_scan_tells_it(world: World) -> None:
     made, pings = world
