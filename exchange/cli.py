@@ -215,10 +215,9 @@ async def _check_receipts(exchange: Exchange, count: int) -> int:
 
 
 def _receipts(text: str) -> int:
-    count = int(text)
-    if not 1 <= count <= MOST_RECEIPTS:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MOST_RECEIPTS:
         raise argparse.ArgumentTypeError(f"must be from 1 to {MOST_RECEIPTS}")
-    return count
+    return int(text)
 
 
 def run_rebuild(options: argparse.Namespace) -> int:
