@@ -33,7 +33,9 @@ from exchange.flow.ping import Pinging, PingTerms, tell_line
 from exchange.flow.ping_together import PingGroups, PingingTogether, Told
 from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.post import Posting
+from exchange.flow.receipt_check import CheckedReceipts, check_receipts
 from exchange.flow.reports import Reports
+from exchange.flow.retelling import Retelling, RetoldReceipt
 from exchange.flow.sale_terms import SaleTerms
 from exchange.flow.sell import Selling
 from exchange.settings import QualitySettings, Secrets, Settings
@@ -43,10 +45,12 @@ from exchange.stores.postgres import Postgres
 from exchange.stores.postgres_books import PostgresBooks
 from exchange.stores.postgres_contracts import PostgresContracts
 from exchange.stores.postgres_inbox import PostgresInbox
+from exchange.stores.postgres_moments import PostgresMoments
 from exchange.stores.postgres_receipts import PostgresReceipts
 from exchange.stores.postgres_registry import PostgresRegistry
 from exchange.stores.postgres_reports import PostgresReports
 from exchange.stores.postgres_snapshots import PostgresSnapshots
+from exchange.stores.postgres_standings import PostgresFactors
 from exchange.stores.postgres_summaries import HURRY_S, TURN_S, PostgresSummaries
 from exchange.stores.postgres_suppressions import PostgresSuppressions
 from exchange.stores.rebuild import Rebuilt, rebuild
@@ -161,6 +165,7 @@ class Exchange:
         self._build_standings()
         self._build_ping()
         self._build_post()
+        self._build_retelling()
         self._build_returns()
         self._build_alerts()
         self.following = Following(
@@ -253,6 +258,16 @@ class Exchange:
             stopwatch=time.perf_counter_ns,
             asking=self._asking,
             grading=self.grading,
+        )
+
+    def _build_retelling(self) -> None:
+        self.retelling = Retelling(
+            market=self.market,
+            receipts=self.receipts,
+            moments=PostgresMoments(self.postgres),
+            factors=PostgresFactors(self.postgres),
+            today=self.today,
+            draw_key=self._secrets.draw_key,
         )
 
     def _build_post(self) -> None:
@@ -363,6 +378,10 @@ class Exchange:
         receipt = await self.receipts.get(ping_id)
         return None if receipt is None else tell_line(receipt, self._secrets.draw_key)
 
+    async def whole_receipt(self, ping_id: PingId) -> RetoldReceipt | None:
+        """The receipt of a ping with every campaign."""
+        return await self.retelling.tell(ping_id)
+
     async def standing(self, company_id: CompanyId) -> Standing | None:
         """A company's standing now, from the books."""
         now = self.clock.now()
@@ -390,6 +409,13 @@ class Exchange:
         lists = await self.suppression_copies.check()
         days = await self.summaries.check(self.today(now))
         return msgspec.structs.replace(checked, findings=(*checked.findings, *lists, *days))
+
+    async def check_receipts(self, count: int) -> CheckedReceipts:
+        """Recompute the newest receipts, every campaign of them, from what is kept."""
+        await self.following.load()
+        rows = await self.postgres.rows("newest_receipts", count)
+        pings = [PingId(row["ping_id"]) for row in rows]
+        return await check_receipts(self.retelling, self.market, pings)
 
     async def rebuild(self) -> Rebuilt:
         """Write the fast store anew from the books."""

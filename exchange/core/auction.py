@@ -113,7 +113,7 @@ def decide(
         if runner.campaign.campaign_id not in may_bid:
             reason = why_not(runner, company, standing, ping, now, deal)
         if reason is not None:
-            refused.append(_no_bid(runner, reason))
+            refused.append(no_bid(runner, reason))
             continue
         entries, lost = price(runner, market, ping, now, drawer, premium, heard, deal)
         bids.extend(entries)
@@ -243,7 +243,7 @@ def price(
         else:
             base, token, reason = ask_heard(campaign, share, heard)
             if reason is not None:
-                silent = silent or _no_bid(runner, reason)
+                silent = silent or no_bid(runner, reason)
         if base is None:
             continue
         if deal is not None:
@@ -268,7 +268,7 @@ def price(
         )
         reason = why_no_room(campaign, company, now, charged)
         if reason is not None:
-            no_room = no_room or _no_bid(runner, reason)
+            no_room = no_room or no_bid(runner, reason)
         elif rectified < floor_cents or rectified == 0:
             lost = lost or _lost(entry, Reason.BELOW_FLOOR)
         elif reckoned.seller_cents < ping.min_price_cents:
@@ -296,7 +296,8 @@ def ask_heard(
     return said.cents, said.token, None
 
 
-def _no_bid(runner: Runner, reason: Reason) -> Candidate:
+def no_bid(runner: Runner, reason: Reason) -> Candidate:
+    """A campaign that did not bid."""
     campaign = runner.campaign
     return Candidate(
         campaign_id=campaign.campaign_id,

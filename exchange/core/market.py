@@ -45,6 +45,8 @@ class Market:
             for vertical in self.verticals.values()
         }
         self.campaign_versions: dict[CampaignId, int] = {}
+        # The newest of them: which versions of campaigns an auction was held over.
+        self.version = 0
         self._traded_as: dict[CampaignId, str] = {}
 
     def runners(self, vertical: str) -> Iterable[Runner]:
@@ -67,6 +69,7 @@ class Market:
             return
         runner = None if change.campaign is None else self.compile(change.campaign)
         self.campaign_versions[campaign_id] = change.version
+        self.version = max(self.version, change.version)
         old_vertical = self._traded_as.pop(campaign_id, None)
         if old_vertical is not None:
             self.indexes[old_vertical].remove(campaign_id)
@@ -101,10 +104,13 @@ class Market:
 
     def campaign(self, campaign_id: CampaignId) -> Campaign | None:
         """The campaign of that id, whatever its vertical."""
+        runner = self.runner(campaign_id)
+        return None if runner is None else runner.campaign
+
+    def runner(self, campaign_id: CampaignId) -> Runner | None:
+        """The campaign of that id as it is compiled, whatever its vertical."""
         vertical = self._traded_as.get(campaign_id)
-        if vertical is None:
-            return None
-        return self.indexes[vertical].runners[campaign_id].campaign
+        return None if vertical is None else self.indexes[vertical].runners[campaign_id]
 
     def _judge(self, company_id: CompanyId) -> None:
         for index in self.indexes.values():

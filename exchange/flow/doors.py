@@ -15,6 +15,7 @@ from exchange.flow.ping_together import PingGroups, Told
 from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejected
 from exchange.flow.registry import Inbox, Registry
 from exchange.flow.reports import Reports
+from exchange.flow.retelling import RetoldReceipt
 from exchange.flow.returning import ReturnDoors
 from exchange.flow.standings import Standings
 from exchange.flow.suppressions import SuppressionLists
@@ -105,6 +106,10 @@ class Doors(Protocol):
 
     async def receipt(self, ping_id: PingId) -> Receipt | None:
         """The receipt of a ping."""
+        ...
+
+    async def whole_receipt(self, ping_id: PingId) -> RetoldReceipt | None:
+        """The receipt of a ping with every campaign, recomputed where it does not name it."""
         ...
 
     async def standing(self, company_id: CompanyId) -> Standing | None:

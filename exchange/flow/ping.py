@@ -7,7 +7,7 @@ bid, and for the fast store.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -19,7 +19,7 @@ from exchange.core.index import Gated
 from exchange.core.market import Market
 from exchange.core.model import Offer, Ping
 from exchange.core.pricing import seller_price
-from exchange.core.quality.consent import judge_consent
+from exchange.core.quality.consent import judge_consent, parts_given
 from exchange.core.quality.flaws import Flaw
 from exchange.core.quality.grading import Grading
 from exchange.core.race import race
@@ -28,13 +28,19 @@ from exchange.core.remote import Hearing
 from exchange.core.screen import DuplicateWindows, SeenContact, bought_before, screen
 from exchange.core.verticals import Vertical
 from exchange.flow.asking import Asking
-from exchange.flow.ports import Clock, Offers, Receipt, Receipts
+from exchange.flow.ports import Clock, KeptFacts, Offers, Receipt, Receipts
 
 _encode = msgspec.json.Encoder().encode
 _UNSEEN: Final = SeenContact()
 
 SPELLED_OUT: Final = 50
 """Campaigns of a vertical up to which a receipt names each; beyond, contenders and counts."""
+
+MOST_BARRED: Final = 200
+"""Companies a receipt names that may not have the contact; of more, it says only how many."""
+
+_LEAD_AGE: Final = Reason.LEAD_AGE.code
+_CONSENT: Final = Reason.CONSENT_DEMANDED.code
 
 
 class PingTerms(Struct, frozen=True, kw_only=True):
@@ -76,7 +82,8 @@ class Lap:
 class Decided(Struct, frozen=True, gc=False):
     """What a ping came to before the fast store is asked about its contact: all but kept.
 
-    ``body`` is the offer as it is written, empty where there is none.
+    ``body`` is the offer as it is written, empty where there is none. ``market`` is the version of
+    the market it was decided over.
     """
 
     ping: Ping
@@ -88,6 +95,7 @@ class Decided(Struct, frozen=True, gc=False):
     body: bytes
     ttl_s: int
     lap: Lap
+    market: int
 
 
 class Opened(Struct, frozen=True, gc=False):
@@ -193,12 +201,15 @@ class Pinging:
     def write(self, opened: Opened, heard: Hearing, decision: Decision) -> Decided:
         """Make an auction's offer, and write it."""
         started = self._stopwatch()
-        ping, attributes, now = opened.ping, opened.attributes, opened.now
+        ping, attributes, now, lap = opened.ping, opened.attributes, opened.now, opened.lap
+        market = self._market
         offer = self._offer(ping, attributes, decision, now)
         body = b"" if offer is None else _encode(offer)
-        ttl_s = self._market.verticals[ping.vertical].offer_life_s + self._terms.grace_s
-        opened.lap.rank_ns += self._stopwatch() - started
-        return Decided(ping, attributes, now, heard, decision, offer, body, ttl_s, opened.lap)
+        ttl_s = market.verticals[ping.vertical].offer_life_s + self._terms.grace_s
+        lap.rank_ns += self._stopwatch() - started
+        return Decided(
+            ping, attributes, now, heard, decision, offer, body, ttl_s, lap, market.version
+        )
 
     def must_keep(self, decided: Decided) -> bool:
         """Whether the fast store is to be asked about a ping: for its offer or its contact."""
@@ -226,6 +237,8 @@ class Pinging:
             decision=decision,
             offer=offer,
             timings_us=lap.stages_us(),
+            market=decided.market,
+            facts=facts_of(ping, offer, decision.reasons),
         )
         self._receipts.keep(receipt, decided.body)
         return receipt
@@ -308,6 +321,8 @@ class Pinging:
         decision: Decision | None = None,
         offer: Offer | None = None,
         timings_us: dict[str, int] | None = None,
+        market: int = 0,
+        facts: KeptFacts | None = None,
     ) -> Receipt:
         return Receipt(
             ping_id=ping.ping_id,
@@ -331,6 +346,8 @@ class Pinging:
             quality_score=ping.quality_score,
             flaws=ping.flaws,
             source=ping.source if offer is None else {},
+            market=market,
+            facts=facts,
         )
 
 
@@ -339,6 +356,22 @@ def _consent_flaws(ping: Ping, vertical: Vertical, now: datetime) -> tuple[Flaw,
     rules = vertical.consent
     fault = None if rules is None else judge_consent(ping.consent, rules, now)
     return () if fault is None else (fault.as_flaw(),)
+
+
+def facts_of(ping: Ping, offer: Offer | None, reasons: Mapping[str, int]) -> KeptFacts | None:
+    """What campaigns fell for and the receipt does not tell otherwise; None mostly."""
+    barred = bool(ping.suppressed_by or ping.sold_to)
+    aged = offer is None and _LEAD_AGE in reasons
+    unproven = offer is None and _CONSENT in reasons
+    if not (barred or aged or unproven):
+        return None
+    is_few = len(ping.suppressed_by) + len(ping.sold_to) <= MOST_BARRED
+    return KeptFacts(
+        captured_at=ping.captured_at if aged else None,
+        proofs=tuple(sorted(parts_given(ping.consent))) if unproven else None,
+        suppressed_by=tuple(sorted(ping.suppressed_by)) if is_few else (),
+        sold_to=tuple(sorted(ping.sold_to)) if is_few else (),
+    )
 
 
 def tell_line(receipt: Receipt, draw_key: bytes) -> Receipt:

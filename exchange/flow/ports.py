@@ -100,11 +100,25 @@ class PostResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     test: bool = False
 
 
+class KeptFacts(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What of a ping kept campaigns from it and stands nowhere else on its receipt.
+
+    ``proofs`` are the names of the parts of its consent. Each is there only where a campaign fell
+    for it.
+    """
+
+    captured_at: datetime | None = None
+    proofs: tuple[str, ...] | None = None
+    suppressed_by: tuple[CompanyId, ...] = ()
+    sold_to: tuple[CompanyId, ...] = ()
+
+
 class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """All that decided one ping. No contact data. ``timings_us`` are microseconds by stage.
 
     ``flaws`` are what was found wrong with the lead, and ``quality_score`` what they leave.
-    ``source`` is where there is no offer; an offer has its own.
+    ``source`` is where there is no offer; an offer has its own. ``market`` is the newest version of
+    a campaign that the worker held, 0 where it was not noted.
     """
 
     ping_id: PingId
@@ -128,6 +142,8 @@ class Receipt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     quality_score: int = BEST_SCORE
     flaws: tuple[Flaw, ...] = ()
     source: dict[str, str] = {}
+    market: int = 0
+    facts: KeptFacts | None = None
 
 
 class Sealed(Struct, frozen=True):

@@ -152,8 +152,10 @@ class PostgresRegistry:
         self, role: Role, account_id: str, active: bool, now: datetime
     ) -> Account | None:
         """Block or unblock a seller or company."""
-        query = "set_company_active" if role == "company" else "set_seller_active"
-        row = await self._postgres.row(query, account_id, active)
+        if role == "company":
+            row = await self._postgres.row("set_company_active", account_id, active, now)
+        else:
+            row = await self._postgres.row("set_seller_active", account_id, active)
         if row is None:
             return None
         if role == "company":

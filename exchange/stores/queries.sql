@@ -121,8 +121,16 @@ select id, name, active, created_at, prepaid, balance, held from company where i
 update seller set active = $2 where id = $1 returning id, name, active, created_at
 
 -- name: set_company_active
+with before as (
+    select id, active from company where id = $1 for update
+), noted as (
+    insert into company_past (company_id, until, active)
+    select id, $3, active from before where active <> $2
+    on conflict (company_id, until) do nothing
+)
 update company set active = $2, version = version + 1, changed_at = clock_timestamp()
-where id = $1 returning id, name, active, created_at, prepaid, balance, held
+where id = (select id from before)
+returning id, name, active, created_at, prepaid, balance, held
 
 -- name: lock_company
 select id, name, prepaid, version, era, era_assigned, reset_at from company where id = $1 for update

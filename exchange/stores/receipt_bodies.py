@@ -9,7 +9,7 @@ from msgspec import Raw, Struct
 
 from exchange.core.auction import Candidate
 from exchange.core.reasons import Reason
-from exchange.flow.ports import Receipt
+from exchange.flow.ports import KeptFacts, Receipt
 from exchange.stores.offer_bodies import read_offer
 
 
@@ -22,6 +22,8 @@ class _Beside(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     premium: bool = False
     candidates: tuple[Candidate, ...] = ()
     timings_us: dict[str, int] = {}
+    market: int = 0
+    facts: KeptFacts | None = None
     offer: Raw = Raw()
 
 
@@ -42,6 +44,8 @@ def write_receipt(receipt: Receipt, offer: bytes) -> bytes:
             premium=receipt.premium,
             candidates=receipt.candidates,
             timings_us=receipt.timings_us,
+            market=receipt.market,
+            facts=receipt.facts,
             offer=Raw(offer),
         )
     )
@@ -74,4 +78,6 @@ def read_receipt(body: bytes) -> Receipt:
         test=offer.test,
         quality_score=offer.quality_score,
         flaws=offer.flaws,
+        market=beside.market,
+        facts=beside.facts,
     )

@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 from time import perf_counter
+from typing import Final
 
 from exchange.core.model import LeadId, PingId, SellerId
 from exchange.core.reasons import REJECTION_REASONS
-from exchange.flow.faults import Gone, Invalid, NotFound
+from exchange.flow.faults import Forbidden, Gone, Invalid, NotFound
 from exchange.flow.ports import Receipt
 from exchange.web.calls import Call, Reply
 from exchange.web.market_codec import category_of, show_lead, show_rejection
 from exchange.web.metrics import Metrics
-from exchange.web.ping_codec import (
-    read_ping,
-    show_receipt,
-    show_whole_receipt,
-    write_ping_answer,
-)
+from exchange.web.ping_codec import read_ping, write_ping_answer
 from exchange.web.post_codec import answer_post, read_post
 from exchange.web.quality_codec import show_lead_quality, show_pinged_quality
+from exchange.web.queries import Asked
+from exchange.web.receipt_codec import (
+    show_full_receipt,
+    show_own_receipt,
+    show_receipt,
+    show_whole_receipt,
+)
 from exchange.web.returns_codec import show_preview
 from exchange.web.wire import PostAnswer
 from exchange.web.wire_leads import (
     LeadAnswer,
     LeadList,
+    OwnReceipt,
     RejectionAnswer,
     RejectionBody,
     SellerReceipt,
 )
 from exchange.web.wire_quality import LeadQualityAnswer
 from exchange.web.wire_returns import RejectionPreview
+
+RECEIPT_ASKED: Final = (
+    Asked(
+        name="campaigns",
+        meaning="For operators: named (default) shows the campaigns the receipt names, all every "
+        "campaign there was, recomputed from what is kept of then. A company is shown all its own.",
+        shape={"type": "string", "enum": ["named", "all"]},
+    ),
+)
 
 
 async def ping(call: Call) -> Reply:
@@ -67,12 +80,33 @@ async def post(call: Call) -> PostAnswer:
     return answer_post(result)
 
 
-async def get_ping(call: Call) -> SellerReceipt:
-    """Show a ping's receipt: to its seller in part, to an operator whole."""
-    receipt = await call.site.doors.receipt(PingId(call.id("ping_id")))
+async def get_ping(call: Call) -> SellerReceipt | OwnReceipt:
+    """Show a ping's receipt: to its seller in part, to an operator whole, to a company its own."""
+    ping_id, role = PingId(call.id("ping_id")), call.who.role
+    wanted = call.query.get("campaigns", "all" if role == "company" else "named")
+    if wanted not in ("named", "all") or (role == "company" and wanted == "named"):
+        raise Invalid(
+            "campaigns is named or all; a company is shown all its own.", field="campaigns"
+        )
+    if wanted == "all":
+        return await _retold(call, ping_id)
+    receipt = await call.site.doors.receipt(ping_id)
     if receipt is None or not _may_see(call, receipt.seller_id):
         raise NotFound("There is no such ping.")
     return show_whole_receipt(receipt) if call.is_operator else show_receipt(receipt)
+
+
+async def _retold(call: Call, ping_id: PingId) -> SellerReceipt | OwnReceipt:
+    """A receipt with every campaign the caller may see."""
+    if call.who.role == "seller":
+        raise Forbidden("A seller sees no campaigns; leave campaigns out.", field="campaigns")
+    told = await call.site.doors.whole_receipt(ping_id)
+    if told is not None and call.is_operator:
+        return show_full_receipt(told)
+    own = None if told is None else show_own_receipt(told, call.company_id)
+    if own is None:
+        raise NotFound("There is no such ping, or no campaign of yours was there.")
+    return own
 
 
 async def get_quality(call: Call) -> LeadQualityAnswer:

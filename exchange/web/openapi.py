@@ -94,7 +94,8 @@ def _schemas(routes: Sequence[Route], verticals: Mapping[str, Vertical]) -> dict
     }
     schemas["PingBody"]["properties"]["vertical"] = {"enum": sorted(verticals)}
     schemas["LeadAnswer"]["properties"]["attributes"] = {"type": "object"}
-    schemas["WholeReceipt"]["properties"]["attributes"] = {"type": "object"}
+    for receipt in ("WholeReceipt", "FullReceipt"):
+        schemas[receipt]["properties"]["attributes"] = {"type": "object"}
     schemas["AlertAnswer"]["properties"]["values"] = {"type": "object"}
     return dict(sorted(schemas.items()))
 

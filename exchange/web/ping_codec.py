@@ -6,7 +6,6 @@ Source: rules §3.1 (what a ping may not be) and the wire's contract.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Final, Literal
 from urllib.parse import unquote
 
@@ -14,11 +13,8 @@ from msgspec import UNSET, Struct
 from msgspec.structs import fields
 from uuid_utils import uuid7
 
-from exchange.core.auction import Candidate
 from exchange.core.model import Ping, PingId, SellerId
-from exchange.core.money import percent_hundredths
 from exchange.core.reasons import Reason
-from exchange.core.terms import Applied
 from exchange.flow.faults import Invalid
 from exchange.flow.ports import Receipt
 from exchange.web.attributes import (
@@ -30,7 +26,7 @@ from exchange.web.bodies import check_text, decode
 from exchange.web.calls import Call, WebLimits, decoder_of
 from exchange.web.contacts import key_hashes
 from exchange.web.forms import to_json
-from exchange.web.quality_codec import show_quality, show_refused_quality
+from exchange.web.quality_codec import show_refused_quality
 from exchange.web.wire import (
     JSON,
     ContactHashes,
@@ -43,12 +39,6 @@ from exchange.web.wire import (
     cents,
     dollars,
     give_reason,
-)
-from exchange.web.wire_leads import (
-    AppliedAnswer,
-    CandidateAnswer,
-    SellerReceipt,
-    WholeReceipt,
 )
 
 REMEMBERED_SOURCES: Final = 4_096
@@ -184,7 +174,7 @@ def write_ping_answer(receipt: Receipt) -> bytes:
     expires_at = JSON.encode(receipt.expires_at).decode()
     return (
         f'{{"ping_id":"{ping_id}","status":"offer","price":{total // 100}.{total % 100:02d},'
-        f'"currency":"USD","mode":"{_mode(receipt.share)}","legs":[{legs}],'
+        f'"currency":"USD","mode":"{mode_of(receipt.share)}","legs":[{legs}],'
         f'"expires_at":{expires_at}{_TEST if receipt.test else ""}}}'
     ).encode()
 
@@ -195,8 +185,8 @@ def answer_ping(receipt: Receipt) -> PingAnswer:
         return OfferAnswer(
             ping_id=receipt.ping_id,
             price=dollars(sum(receipt.legs_cents)),
-            mode=_mode(receipt.share),
-            legs=_legs(receipt),
+            mode=mode_of(receipt.share),
+            legs=legs_of(receipt),
             expires_at=receipt.expires_at,
             test=receipt.test or UNSET,
         )
@@ -215,89 +205,14 @@ def answer_ping(receipt: Receipt) -> PingAnswer:
     )
 
 
-def _mode(share: int | None) -> Literal["exclusive", "shared"]:
+def mode_of(share: int | None) -> Literal["exclusive", "shared"]:
+    """How a lead is sold at a share count."""
     return "exclusive" if share == 1 else "shared"
 
 
-def _legs(receipt: Receipt) -> tuple[LegPrice, ...]:
+def legs_of(receipt: Receipt) -> tuple[LegPrice, ...]:
+    """What each leg of an offer is sold for."""
     return tuple(
         LegPrice(leg_id=f"{receipt.ping_id}-{number}", price=dollars(price_cents))
         for number, price_cents in enumerate(receipt.legs_cents, start=1)
-    )
-
-
-def show_receipt(receipt: Receipt) -> SellerReceipt:
-    """Write a receipt as far as its seller may see it."""
-    legs = _legs(receipt)
-    return SellerReceipt(
-        ping_id=receipt.ping_id,
-        status=receipt.status,
-        decided_at=receipt.decided_at,
-        price=dollars(sum(receipt.legs_cents)) if legs else None,
-        mode=_mode(receipt.share) if legs else None,
-        legs=legs,
-        expires_at=receipt.expires_at,
-        reason=give_reason(receipt.reason, with_category=receipt.status == "refused")
-        if receipt.reason is not None
-        else None,
-        reasons=receipt.reasons,
-        timings_us=receipt.timings_us,
-        test=receipt.test,
-        quality=show_refused_quality(receipt),
-    )
-
-
-def show_whole_receipt(receipt: Receipt) -> WholeReceipt:
-    """Write a receipt whole, for an operator."""
-    seen = show_receipt(receipt)
-    shown = {name: getattr(seen, name) for name in seen.__struct_fields__}
-    return WholeReceipt(
-        **shown | {"quality": show_quality(receipt)},
-        seller_id=receipt.seller_id,
-        vertical=receipt.vertical,
-        attributes=receipt.attributes,
-        max_buyers=receipt.max_buyers,
-        min_price=dollars(receipt.min_price_cents),
-        share=receipt.share,
-        premium=receipt.premium,
-        candidates=tuple(_candidate(candidate) for candidate in receipt.candidates),
-    )
-
-
-def _candidate(candidate: Candidate) -> CandidateAnswer:
-    reason = candidate.reason.code if candidate.reason is not None else None
-    if candidate.base_cents is None:
-        return CandidateAnswer(
-            campaign_id=candidate.campaign_id,
-            company_id=candidate.company_id,
-            outcome=candidate.outcome,
-            reason=reason,
-        )
-    return CandidateAnswer(
-        campaign_id=candidate.campaign_id,
-        company_id=candidate.company_id,
-        outcome=candidate.outcome,
-        reason=reason,
-        base=dollars(candidate.base_cents),
-        overall_pct=dollars(percent_hundredths(candidate.rejected, candidate.assigned)),
-        overall_ratio=f"{candidate.rejected}/{candidate.assigned}",
-        rectified=dollars(candidate.rectified_cents or 0),
-        charged=dollars(candidate.charged_cents or 0),
-        rank=candidate.rank,
-        share=candidate.share,
-        draw=candidate.draw,
-        first_look=candidate.first_look,
-        contract=None if candidate.terms is None else _applied(candidate.terms),
-    )
-
-
-def _applied(terms: Applied) -> AppliedAnswer:
-    return AppliedAnswer(
-        contract_id=terms.contract_id,
-        version=terms.version,
-        listed=dollars(terms.listed_cents),
-        min_score=terms.min_score,
-        add=dollars(terms.add_cents) if terms.add_cents else None,
-        multiply=Decimal(terms.multiply_bp).scaleb(-4) if terms.min_score is not None else None,
-        discount_pct=dollars(terms.discount_bp) if terms.discount_bp else None,
     )

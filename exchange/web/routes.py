@@ -83,8 +83,10 @@ from exchange.web.wire_contracts import (
     VersionBody,
 )
 from exchange.web.wire_leads import (
+    FullReceipt,
     LeadAnswer,
     LeadList,
+    OwnReceipt,
     RejectionAnswer,
     RejectionBody,
     SellerReceipt,
@@ -182,7 +184,7 @@ LINES: Final = ("text/csv", "text/plain")
 """A file of lines."""
 
 _PING_ANSWER: Final = OfferAnswer | NoOfferAnswer | RefusedAnswer
-_RECEIPT: Final = SellerReceipt | WholeReceipt
+_RECEIPT: Final = SellerReceipt | WholeReceipt | FullReceipt | OwnReceipt
 
 # fmt: off
 ROUTES: Final[tuple[Route, ...]] = (
@@ -190,8 +192,8 @@ ROUTES: Final[tuple[Route, ...]] = (
          forms=True, sells=True, faults=(503,)),
     _row("POST", "/v1/post", SELLER, leads.post, "leads", body=PostBody, answer=PostAnswer,
          forms=True, sells=True, keyed=True, faults=(404, 409, 410, 503)),
-    _row("GET", "/v1/pings/{ping_id}", SELLER | OPERATOR, leads.get_ping, "leads",
-         answer=_RECEIPT, faults=(404,)),
+    _row("GET", "/v1/pings/{ping_id}", SELLER | COMPANY | OPERATOR, leads.get_ping, "leads",
+         answer=_RECEIPT, asked=leads.RECEIPT_ASKED, faults=(404,)),
     _row("GET", "/v1/pings/{ping_id}/quality", SELLER | OPERATOR, leads.get_quality, "leads",
          answer=LeadQualityAnswer, faults=(404,)),
     _row("GET", "/v1/leads", COMPANY, leads.list_leads, "leads", answer=LeadList, listed=True),

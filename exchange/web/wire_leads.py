@@ -52,13 +52,15 @@ class AppliedAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
 class CandidateAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one campaign. ``overall_ratio`` is the exact rate, ``draw`` settled ties.
 
-    ``contract`` is there where a contract changed the price.
+    ``contract`` is there where a contract changed the price. Where the outcome of a recomputed
+    receipt is not known, ``why_not_known`` says why.
     """
 
     campaign_id: str
     company_id: str
-    outcome: Literal["won", "lost", "no_bid"]
+    outcome: Literal["won", "lost", "no_bid", "not_known"]
     reason: str | None = None
+    why_not_known: str | None = None
     base: Decimal | None = None
     overall_pct: Decimal | None = None
     overall_ratio: str | None = None
@@ -81,6 +83,61 @@ class WholeReceipt(SellerReceipt, frozen=True, kw_only=True):
     min_price: Decimal
     share: int | None
     premium: bool
+    candidates: tuple[CandidateAnswer, ...]
+
+
+class DifferenceAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
+    """What a receipt tells otherwise than was recomputed.
+
+    ``count``: how many campaigns a reason kept away (without a reason: how many there were).
+    ``line``: a campaign's place in line (without a campaign: how many won). ``named``: why a
+    campaign that the receipt names fell short.
+    """
+
+    kind: Literal["count", "line", "named"]
+    reason: str | None = None
+    campaign_id: str | None = None
+    told: int | str | None = None
+    found: int | str | None = None
+
+
+class RecomputedAnswer(Answer, frozen=True, kw_only=True):
+    """How far a receipt's campaigns are known.
+
+    ``source`` is ``receipt`` where it names every campaign, ``recomputed`` where they were judged
+    again from what is kept of then, and ``vertical_changed`` where that cannot be done. ``exact``:
+    every outcome is known, and the receipt's counts, line and names agree. ``not_known`` counts
+    campaigns by why. ``moving`` are campaigns whose company's figures changed at that moment: their
+    outcome is certain, their rate and price may be those of a moment before.
+    """
+
+    source: Literal["receipt", "recomputed", "vertical_changed"]
+    exact: bool
+    campaigns: int
+    market_version: int | None
+    differences: tuple[DifferenceAnswer, ...]
+    not_known: dict[str, int]
+    moving: tuple[str, ...]
+    assumptions: tuple[str, ...]
+
+
+class FullReceipt(WholeReceipt, frozen=True, kw_only=True):
+    """A receipt with every campaign of the vertical at that moment among its candidates."""
+
+    recomputed: RecomputedAnswer
+
+
+class OwnReceipt(Answer, frozen=True, kw_only=True):
+    """What became of a company's own campaigns in an auction, and whether that is certain.
+
+    ``exact`` is of its own campaigns and of the receipt they were held against.
+    """
+
+    ping_id: str
+    vertical: str
+    decided_at: datetime
+    source: Literal["receipt", "recomputed", "vertical_changed"]
+    exact: bool
     candidates: tuple[CandidateAnswer, ...]
 
 

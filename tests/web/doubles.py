@@ -30,6 +30,7 @@ from exchange.core.quality.flaws import Flaw, score_of
 from exchange.core.reasons import Reason
 from exchange.core.report_rows import Row
 from exchange.core.reports import ReportAsk
+from exchange.core.retell import Retold
 from exchange.core.standing import Bucket, Standing, Window, weigh
 from exchange.core.verticals import AttributeSpec, VerticalSpec, compile_vertical
 from exchange.flow.alert_ports import AlertDesk, AlertRecord, AlertState
@@ -59,6 +60,7 @@ from exchange.flow.registry import (
     Reset,
 )
 from exchange.flow.reports import Reports
+from exchange.flow.retelling import RetoldReceipt
 from exchange.flow.returning import ReturnDoors
 from exchange.flow.suppressions import Keys, ListNumber, Suppressed, SuppressionLists
 from tests.web.contracts_double import MemoryContracts
@@ -516,6 +518,7 @@ class MemoryDoors:
         self.pings: list[Ping] = []
         self.posts: list[PostRequest] = []
         self.receipts: dict[str, Receipt] = {}
+        self.retold: RetoldReceipt | None = None
         self.legs_cents: tuple[int, ...] = (3_889,)
         self.refusal: Reason | None = None
         self.flaws: tuple[Flaw, ...] = ()
@@ -638,6 +641,14 @@ class MemoryDoors:
 
     async def receipt(self, ping_id: PingId) -> Receipt | None:
         return self.receipts.get(ping_id)
+
+    async def whole_receipt(self, ping_id: PingId) -> RetoldReceipt | None:
+        receipt = self.receipts.get(ping_id)
+        if receipt is None:
+            return None
+        return self.retold or RetoldReceipt(
+            receipt=receipt, source="receipt", retold=Retold(candidates=receipt.candidates)
+        )
 
     async def standing(self, company_id: CompanyId) -> Standing | None:
         window = await self.registry.window(company_id, NOW)
