@@ -18,7 +18,7 @@ from exchange.core.index import Gated
 from exchange.core.market import Market
 from exchange.core.matching import why_no_room, why_not
 from exchange.core.model import Campaign, CampaignId, CompanyId, Offer, Ping, PingId, Ranked
-from exchange.core.quote import price_at
+from exchange.core.quote import Quote, price_at, reckon
 from exchange.core.reasons import Reason
 from exchange.core.remote import Hearing
 from exchange.core.runner import Runner, base_price
@@ -115,7 +115,8 @@ def decide(
         if reason is not None:
             refused.append(no_bid(runner, reason))
             continue
-        entries, lost = price(runner, market, ping, now, drawer, premium, heard, deal)
+        quote = index.quote_of(runner.campaign.campaign_id)
+        entries, lost = price(runner, market, ping, now, drawer, premium, heard, deal, quote)
         bids.extend(entries)
         if not entries and lost is not None:
             refused.append(lost)
@@ -218,8 +219,11 @@ def price(
     premium: bool,
     heard: Hearing,
     deal: Deal | None = None,
+    quote: Quote | None = None,
 ) -> tuple[list[BidEntry], Candidate | None]:
     """A campaign's bids at every share count it may take, or why none of its prices stands.
+
+    ``quote`` remembers what its prices come to, where it is in the market's index.
 
     Of several faults the first is told, one of a price that was bid before one of no room, and
     last why the company's own bidder named no price.
@@ -228,7 +232,6 @@ def price(
     standing = market.standings[campaign.company_id]
     company = market.companies[campaign.company_id]
     floor_cents = market.verticals[ping.vertical].floor_cents
-    quote = market.indexes[ping.vertical].quote_of(campaign.campaign_id)
     drawn = drawer.draw(campaign.campaign_id)
     entries: list[BidEntry] = []
     lost: Candidate | None = None
@@ -249,7 +252,10 @@ def price(
         if deal is not None:
             is_named = campaign.bid.remote is not None
             base, terms = apply_terms(deal, base, ping.quality_score, is_named=is_named)
-        reckoned = price_at(quote, base, policy)
+        if quote is None:
+            reckoned = reckon(base, standing, policy)
+        else:
+            reckoned = price_at(quote, base, policy)
         rectified, charged = reckoned.rectified_cents, reckoned.charged_cents
         entry = BidEntry(
             campaign_id=campaign.campaign_id,
