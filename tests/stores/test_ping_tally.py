@@ -23,7 +23,7 @@ from exchange.stores.postgres import Postgres
 from exchange.stores.postgres_receipts import PostgresReceipts, _Kept
 from exchange.stores.postgres_summaries import PostgresSummaries
 from exchange.stores.receipt_bodies import write_receipt
-from tests.flow.market import fresh_database
+from tests.databases import fresh_database
 from tests.stores.months import start_of
 from tests.stores.test_receipts import receipt as offered
 from tests.stores.test_receipts import refuse
