@@ -12,6 +12,17 @@ import pytest
 from exchange.embedded import EmbeddedStores, StoreUrls
 from tests.databases import drop_spares
 
+SHARED = frozenset({"running", "home_and_run", "found", "kept", "seed"})
+"""Fixtures that take seconds, one for a module: its tests run on one worker, to make one only."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share what is dear together; groups begin first, single tests fill in."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not SHARED.isdisjoint(item.fixturenames):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
 
 @pytest.fixture(scope="session")
 def stores() -> Iterator[StoreUrls]:
