@@ -91,8 +91,9 @@ class Unreachable:
         """Say so."""
         call.settle(self._told)
 
-    def give_up(self, call: Call) -> None:
+    def give_up(self, call: Call) -> BidRead | None:
         """Nothing is held."""
+        return None
 
     def sweep(self, now: float) -> None:
         """Nothing is held."""

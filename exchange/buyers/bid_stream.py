@@ -7,9 +7,11 @@ each for itself. The stream is dialled here and kept up. Source: design, Remote 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator
-from time import time
-from typing import Final
+from contextlib import suppress
+from time import monotonic, time
+from typing import Final, NamedTuple
 
 import aiohttp
 import msgspec
@@ -22,11 +24,12 @@ from exchange.buyers.bid_client import LOST
 from exchange.buyers.bid_dialling import DialFailed
 from exchange.buyers.bid_limits import BidLimits
 from exchange.buyers.bid_pool import BUSY, Room
-from exchange.buyers.bid_reading import judge_cents, read_cents
+from exchange.buyers.bid_reading import judge_cents, read_cents, unreadable
 from exchange.buyers.bid_round import Call
 from exchange.buyers.bid_sockets import BidSocket, BidSockets
 from exchange.buyers.bid_wire import PingWriter
 from exchange.buyers.signing import SIGNATURE_HEADER, TIMESTAMP_HEADER, Signer
+from exchange.buyers.speech import BidRead
 from exchange.core.breaker import Breaker
 from exchange.core.reasons import Reason
 
@@ -35,6 +38,9 @@ MAX_FRAME_BYTES: Final = 1024 * 1024
 
 MAX_UNSENT_BYTES: Final = 4 * 1024 * 1024
 """Pings that may wait for a company that does not read; beyond, it is busy."""
+
+MOST_STRAYS: Final = 128
+"""Bids that answer nothing asked, or cannot be read, of which it is remembered that they came."""
 
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 15.0
@@ -57,6 +63,17 @@ class _Entry(Struct, frozen=True):
     token: object = None
 
 
+class _Stray(NamedTuple):
+    """Something heard that is no ping's answer; ``campaign_id`` is what it names."""
+
+    came_at: float
+    read: BidRead
+    campaign_id: str | None = None
+
+
+_OF_ANOTHER: Final = BidRead(reason=Reason.BID_AUCTION, detail="another auction's id")
+_UNREAD: Final = unreadable("an entry, or its frame, cannot be read")
+
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _read_entries = msgspec.json.Decoder(list[_Entry]).decode
@@ -69,7 +86,13 @@ class StreamLine:
 
     # A stream that is down is not asked anyway, so its losses need no breaker.
     held_against = frozenset(
-        {Reason.BIDDER_TIMEOUT, Reason.BID_UNREADABLE, Reason.BID_TOO_LARGE},
+        {
+            Reason.BIDDER_TIMEOUT,
+            Reason.BID_UNREADABLE,
+            Reason.BID_CURRENCY,
+            Reason.BID_PRICE,
+            Reason.BID_AUCTION,
+        },
     )
 
     def __init__(
@@ -95,6 +118,8 @@ class StreamLine:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._calls: dict[_Key, Call] = {}
+        self._over, self._long_over = set[_Key](), set[_Key]()  # so that a late bid is known
+        self._strays: deque[_Stray] = deque(maxlen=MOST_STRAYS)
         self._early: list[Call] = []  # asked while dialling
         self._tick: list[bytes] = []
         self._tick_bytes = 0
@@ -132,11 +157,28 @@ class StreamLine:
             call.holder = self
             self._early.append(call)
 
-    def give_up(self, call: Call) -> None:
-        """Forget a ping whose time has passed; its bid will be nobody's."""
+    def give_up(self, call: Call) -> BidRead | None:
+        """Forget a ping whose time has passed; its bid will be nobody's.
+
+        Whose a bid with wrong ids was meant to be, or one that cannot be read, nobody knows: it
+        is held against one ping that was open when it came and got no other, if one can be found
+        of the campaign that it names.
+        """
         key = (call.question.ping_id, call.asked.campaign_id, call.asked.share)
         if self._calls.get(key) is call:
             del self._calls[key]
+            self._note_over(key)
+        return self._stray_for(call) if self._strays else None
+
+    def _stray_for(self, call: Call) -> BidRead | None:
+        strays = self._strays
+        while strays and strays[0].came_at < call.round.began:
+            strays.popleft()
+        for stray in strays:
+            if stray.campaign_id == call.asked.campaign_id:
+                strays.remove(stray)
+                return stray.read
+        return strays.popleft().read if strays else None
 
     def sweep(self, now: float) -> None:
         """Nothing to do: the stream's own heartbeat tells whether it is still there."""
@@ -172,8 +214,13 @@ class StreamLine:
 
     def _hear(self, message: bytes) -> None:
         for entry in self._entries(message):
-            call = self._calls.pop((entry.ping_id, entry.campaign_id, entry.shares), None)
-            if call is not None:
+            key = (entry.ping_id, entry.campaign_id, entry.shares)
+            call = self._calls.pop(key, None)
+            if call is None:
+                if key not in self._over and key not in self._long_over:
+                    self._strays.append(_Stray(monotonic(), _OF_ANOTHER, entry.campaign_id))
+            else:
+                self._note_over(key)
                 read = judge_cents(
                     read_cents(entry.price),
                     ping_id=call.question.ping_id,
@@ -185,15 +232,22 @@ class StreamLine:
 
     def _entries(self, message: bytes) -> list[_Entry]:
         """Read a frame; one entry that cannot be read does not take the others with it."""
-        try:
+        with suppress(*_UNREADABLE):
             return _read_entries(message)
-        except _UNREADABLE:
-            self.breaker.failed()
         try:
             parts = _read_parts(message)
         except _UNREADABLE:
+            self._strays.append(_Stray(monotonic(), _UNREAD))
             return []
-        return [entry for part in parts if (entry := _try_entry(part)) is not None]
+        read = [_try_entry(part) for part in parts]
+        self._strays.extend(_Stray(monotonic(), _UNREAD) for entry in read if entry is None)
+        return [entry for entry in read if entry is not None]
+
+    def _note_over(self, key: _Key) -> None:
+        """Know a ping that is over, as long as some thousands after it."""
+        if len(self._over) >= self._limits.max_stream_pings:
+            self._long_over, self._over = self._over, set()
+        self._over.add(key)
 
     # --- the stream itself ------------------------------------------------------------------------
 
@@ -275,6 +329,7 @@ class StreamLine:
         self._is_up = self._is_dialling = False
         self._early, self._tick, self._tick_bytes = [], [], 0
         self._has_pings.clear()
+        self._strays.clear()
         calls, self._calls = self._calls, {}
         for call in calls.values():
             call.settle(LOST)

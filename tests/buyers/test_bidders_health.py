@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from exchange.buyers.bid_limits import BidLimits
 from exchange.core.breaker import FLOOR
 from exchange.core.reasons import Reason
@@ -63,10 +65,18 @@ async def test_slowness_lowers_and_declining_does_not() -> None:
         assert among.health()["c-2"].probability == 1.0
 
 
-async def test_a_bid_that_breaks_a_rule_is_an_answer_all_the_same() -> None:
-    async with bidders() as among, system(Bidder(answer(b'{"price":-1}'))) as url:
-        assert outcome(await ask_one(among, asking(url))) is Reason.BID_PRICE
-        assert among.health()["c-1"].state == "well"
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"price":-1}', Reason.BID_PRICE),
+        (b'{"price":5,"currency":"EUR"}', Reason.BID_CURRENCY),
+        (b'{"price":5,"ping_id":"p-9"}', Reason.BID_AUCTION),
+    ],
+)
+async def test_a_bid_that_breaks_a_rule_lowers_too(body: bytes, reason: Reason) -> None:
+    async with bidders() as among, system(Bidder(answer(body))) as url:
+        assert outcome(await ask_one(among, asking(url))) is reason
+        assert among.health()["c-1"].probability == pytest.approx(0.8)
 
 
 async def test_a_campaign_is_asked_so_many_times_a_second_and_no_more() -> None:
