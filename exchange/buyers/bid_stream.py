@@ -7,11 +7,10 @@ each for itself. The stream is dialled here and kept up. Source: design, Remote 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from time import monotonic, time
-from typing import Final, NamedTuple
+from time import time
+from typing import Final
 
 import aiohttp
 import msgspec
@@ -24,9 +23,10 @@ from exchange.buyers.bid_client import LOST
 from exchange.buyers.bid_dialling import DialFailed
 from exchange.buyers.bid_limits import BidLimits
 from exchange.buyers.bid_pool import BUSY, Room
-from exchange.buyers.bid_reading import judge_cents, read_cents, unreadable
+from exchange.buyers.bid_reading import judge_cents, read_cents
 from exchange.buyers.bid_round import Call
 from exchange.buyers.bid_sockets import BidSocket, BidSockets
+from exchange.buyers.bid_strays import Key, Strays
 from exchange.buyers.bid_wire import PingWriter
 from exchange.buyers.signing import SIGNATURE_HEADER, TIMESTAMP_HEADER, Signer
 from exchange.buyers.speech import BidRead
@@ -39,17 +39,12 @@ MAX_FRAME_BYTES: Final = 1024 * 1024
 MAX_UNSENT_BYTES: Final = 4 * 1024 * 1024
 """Pings that may wait for a company that does not read; beyond, it is busy."""
 
-MOST_STRAYS: Final = 128
-"""Bids that answer nothing asked, or cannot be read, of which it is remembered that they came."""
-
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 15.0
 STEADY_S: Final = 10.0  # up for so long, the next loss begins with the first pause again
 HEARTBEAT_S: Final = 10.0  # between pings of ours; half of it for the pong
 
 log = structlog.get_logger()
-
-_Key = tuple[str, str, int]
 
 
 class _Entry(Struct, frozen=True):
@@ -62,17 +57,6 @@ class _Entry(Struct, frozen=True):
     currency: object = None
     token: object = None
 
-
-class _Stray(NamedTuple):
-    """Something heard that is no ping's answer; ``campaign_id`` is what it names."""
-
-    came_at: float
-    read: BidRead
-    campaign_id: str | None = None
-
-
-_OF_ANOTHER: Final = BidRead(reason=Reason.BID_AUCTION, detail="another auction's id")
-_UNREAD: Final = unreadable("an entry, or its frame, cannot be read")
 
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -117,9 +101,8 @@ class StreamLine:
         self._draw = draw
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._calls: dict[_Key, Call] = {}
-        self._over, self._long_over = set[_Key](), set[_Key]()  # so that a late bid is known
-        self._strays: deque[_Stray] = deque(maxlen=MOST_STRAYS)
+        self._calls: dict[Key, Call] = {}
+        self._strays = Strays(limits.max_stream_pings)
         self._early: list[Call] = []  # asked while dialling
         self._tick: list[bytes] = []
         self._tick_bytes = 0
@@ -158,27 +141,12 @@ class StreamLine:
             self._early.append(call)
 
     def give_up(self, call: Call) -> BidRead | None:
-        """Forget a ping whose time has passed; its bid will be nobody's.
-
-        Whose a bid with wrong ids was meant to be, or one that cannot be read, nobody knows: it
-        is held against one ping that was open when it came and got no other, if one can be found
-        of the campaign that it names.
-        """
+        """Forget a ping whose time has passed; its bid will be nobody's."""
         key = (call.question.ping_id, call.asked.campaign_id, call.asked.share)
         if self._calls.get(key) is call:
             del self._calls[key]
-            self._note_over(key)
-        return self._stray_for(call) if self._strays else None
-
-    def _stray_for(self, call: Call) -> BidRead | None:
-        strays = self._strays
-        while strays and strays[0].came_at < call.round.began:
-            strays.popleft()
-        for stray in strays:
-            if stray.campaign_id == call.asked.campaign_id:
-                strays.remove(stray)
-                return stray.read
-        return strays.popleft().read if strays else None
+            self._strays.over(key)
+        return self._strays.take(call)
 
     def sweep(self, now: float) -> None:
         """Nothing to do: the stream's own heartbeat tells whether it is still there."""
@@ -217,10 +185,9 @@ class StreamLine:
             key = (entry.ping_id, entry.campaign_id, entry.shares)
             call = self._calls.pop(key, None)
             if call is None:
-                if key not in self._over and key not in self._long_over:
-                    self._strays.append(_Stray(monotonic(), _OF_ANOTHER, entry.campaign_id))
+                self._strays.came(key)
             else:
-                self._note_over(key)
+                self._strays.over(key)
                 read = judge_cents(
                     read_cents(entry.price),
                     ping_id=call.question.ping_id,
@@ -237,17 +204,16 @@ class StreamLine:
         try:
             parts = _read_parts(message)
         except _UNREADABLE:
-            self._strays.append(_Stray(monotonic(), _UNREAD))
+            self._strays.unread()
             return []
-        read = [_try_entry(part) for part in parts]
-        self._strays.extend(_Stray(monotonic(), _UNREAD) for entry in read if entry is None)
-        return [entry for entry in read if entry is not None]
+        return [entry for part in parts if (entry := self._try_entry(part)) is not None]
 
-    def _note_over(self, key: _Key) -> None:
-        """Know a ping that is over, as long as some thousands after it."""
-        if len(self._over) >= self._limits.max_stream_pings:
-            self._long_over, self._over = self._over, set()
-        self._over.add(key)
+    def _try_entry(self, part: Raw) -> _Entry | None:
+        try:
+            return _read_entry(part)
+        except _UNREADABLE:
+            self._strays.unread()
+            return None
 
     # --- the stream itself ------------------------------------------------------------------------
 
@@ -343,10 +309,3 @@ def _in_frames(pings: list[bytes]) -> Iterator[list[bytes]]:
         yield from _in_frames(pings[half:])
     elif pings:
         yield pings
-
-
-def _try_entry(part: Raw) -> _Entry | None:
-    try:
-        return _read_entry(part)
-    except _UNREADABLE:
-        return None

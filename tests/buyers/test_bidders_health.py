@@ -1,10 +1,12 @@
 """How a bidder's conduct decides how often it is asked, and what is told of it (rules: §7)."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
 from exchange.buyers.bid_limits import BidLimits
+from exchange.buyers.fan_out import AllBidders
 from exchange.core.breaker import FLOOR
 from exchange.core.reasons import Reason
 from tests.buyers.asking import (
@@ -17,8 +19,10 @@ from tests.buyers.asking import (
     bidders,
     hang,
     outcome,
+    until,
     until_connections,
 )
+from tests.buyers.streams import Stream, streaming
 from tests.buyers.systems import answer, closed_port, system
 
 
@@ -135,3 +139,25 @@ async def test_a_campaign_that_is_asked_no_more_is_forgotten_with_its_connection
         await until_connections(among, 0)
         assert among.health() == {}
         assert among.figures().bids == 1
+
+
+def is_forgotten(among: AllBidders, campaign_id: str) -> bool:
+    return campaign_id not in among.health()
+
+
+@pytest.mark.parametrize("becomes", [None, "ws://127.0.0.1:1/elsewhere"], ids=["gone", "changed"])
+async def test_a_stream_that_no_campaign_names_any_more_is_closed_soon(becomes: str | None) -> None:
+    async with streaming(Stream()) as url:
+        first, second = (asking(url, campaign_id, stream=True) for campaign_id in ("c-1", "c-2"))
+        market = {"c-1": first.remote, "c-2": second.remote}
+        async with bidders(remote_of=market.get) as among:
+            await ask(among, first, second)
+            for campaign_id in ("c-1", "c-2"):
+                assert among.figures().connections == 1
+                if becomes is None:
+                    del market[campaign_id]
+                else:
+                    market[campaign_id] = asking(becomes, stream=True).remote
+                await until(partial(is_forgotten, among, campaign_id))
+            await until_connections(among, 0)
+            assert among.figures().bids == 2
