@@ -201,7 +201,7 @@ class AllBidders(Opened):
                 return seat
             self._forget(asked.campaign_id)
         line, letter = self._reach(asked)
-        seat = Seat(asked.company_id, asked.remote, line, letter, now)
+        seat = Seat(asked.company_id, asked.remote, line, letter, now, self._clock)
         self._seats[asked.campaign_id] = seat
         return seat
 
