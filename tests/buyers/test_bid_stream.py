@@ -20,6 +20,7 @@ from exchange.core.reasons import Reason
 from exchange.flow.bidding import Asked
 from tests.buyers.asking import (
     NOW,
+    PATIENCE_S,
     SHORT_S,
     Bidder,
     a_question,
@@ -127,9 +128,12 @@ NOBODYS = {Reason.BIDDER_TIMEOUT, Reason.BID_AUCTION, Reason.BID_UNREADABLE}
 
 async def test_each_entry_has_its_outcome() -> None:
     async def outcome_of(name: str) -> int | Reason | None:
-        stream = Stream(lambda pings: [ENTRIES[name][0](ping) for ping in pings])
+        entry, expected = ENTRIES[name]
+        stream = Stream(lambda pings: [entry(ping) for ping in pings])
+        # What is nobody's bid is waited for to the end of its time.
+        within_s = 0.6 if expected in NOBODYS else PATIENCE_S
         async with bidders() as among, streaming(stream) as url:
-            return outcome(await ask_one(among, on(url), SHORT_S))
+            return outcome(await ask_one(among, on(url), within_s))
 
     told = await asyncio.gather(*(outcome_of(name) for name in ENTRIES))
     assert dict(zip(ENTRIES, told, strict=True)) == {
