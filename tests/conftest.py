@@ -1,5 +1,6 @@
 """What every test can ask for: real stores, one pair for each pytest worker process."""
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -9,6 +10,18 @@ from pathlib import Path
 import pytest
 
 from exchange.embedded import EmbeddedStores, StoreUrls
+from tests.databases import drop_spares
+
+SHARED = frozenset({"running", "home_and_run", "found", "kept", "seed"})
+"""Fixtures that take seconds, one for a module: its tests run on one worker, to make one only."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share what is dear together; groups begin first, single tests fill in."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not SHARED.isdisjoint(item.fixturenames):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")
@@ -21,11 +34,14 @@ def stores() -> Iterator[StoreUrls]:
     redis = os.environ.get("EXCHANGE_TEST_REDIS_URL")
     if postgres and redis:
         yield StoreUrls(postgres=postgres, redis=redis)
+        asyncio.run(drop_spares(postgres))
         return
     home = Path(tempfile.mkdtemp(prefix="exchange-tests-"))
     try:
         with EmbeddedStores(home) as embedded:
             urls = embedded.urls
             yield StoreUrls(postgres=postgres or urls.postgres, redis=redis or urls.redis)
+        if postgres:
+            asyncio.run(drop_spares(postgres))
     finally:
         shutil.rmtree(home, ignore_errors=True)

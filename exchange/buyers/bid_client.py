@@ -118,10 +118,11 @@ class HttpConnection(asyncio.Protocol):
         self._rested = True
         self.idle_since = self._loop.time()
 
-    def give_up(self, call: Call) -> None:
+    def give_up(self, call: Call) -> BidRead | None:
         """Let the call go; the connection is kept for a while, should the answer still come."""
         self._call = None
         self.late_until = self._loop.time() + self._late_s
+        return None
 
     def drop(self) -> None:
         """End the connection now; an open call is lost with it."""

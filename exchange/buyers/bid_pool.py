@@ -53,6 +53,9 @@ class HttpPool:
             Reason.BIDDER_ERROR,
             Reason.BID_UNREADABLE,
             Reason.BID_TOO_LARGE,
+            Reason.BID_CURRENCY,
+            Reason.BID_PRICE,
+            Reason.BID_AUCTION,
         }
     )
 
@@ -95,10 +98,11 @@ class HttpPool:
                 self._waiting.remove(call)
                 call.settle(BUSY)
 
-    def give_up(self, call: Call) -> None:
+    def give_up(self, call: Call) -> BidRead | None:
         """Let a call go that waited in vain."""
         with suppress(ValueError):
             self._waiting.remove(call)
+        return None
 
     def sweep(self, now: float) -> None:
         """Hang up what was idle for long, or stayed late for long."""

@@ -27,8 +27,8 @@ _TIMED_OUT: Final = BidRead(reason=Reason.BIDDER_TIMEOUT)
 class Holder(Protocol):
     """Where a call is: a connection, a queue. Told when the call is given up."""
 
-    def give_up(self, call: Call) -> None:
-        """Let go of a call whose time has passed."""
+    def give_up(self, call: Call) -> BidRead | None:
+        """Let go of a call whose time has passed; gives what was heard that may be its answer."""
         ...
 
 
@@ -87,10 +87,9 @@ class Call:
 
     def expire(self) -> None:
         """Give it up: its time has passed."""
-        holder = self.holder
-        self.settle(_TIMED_OUT)
-        if holder is not None:
-            holder.give_up(self)
+        holder, self.holder = self.holder, None
+        heard = None if holder is None else holder.give_up(self)
+        self.settle(heard or _TIMED_OUT)
 
     def abandon(self) -> None:
         """Give it up because nobody wants to know any more, which is nobody's fault."""

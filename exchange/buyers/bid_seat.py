@@ -7,7 +7,7 @@ no sockets.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Literal, Protocol
 
 from msgspec import Struct
@@ -19,6 +19,7 @@ from exchange.core.breaker import Breaker, BreakerState, TokenBucket, full_bucke
 from exchange.core.model import CampaignId, CompanyId
 from exchange.core.reasons import Reason
 from exchange.core.remote import Remote
+from exchange.flow.bidding import TrialBids
 
 _REMEMBERED: Final = 128  # calls whose times are kept, for the figures people see
 
@@ -29,7 +30,7 @@ class BidderHealth(Struct, frozen=True, kw_only=True):
     ``state``, ``probability``, ``connections`` and ``waiting`` are of the line, which campaigns of
     one company with one URL share (``away`` is a stream that is not up); bids, reasons (by code,
     counted) and times are the campaign's. Times are of its last calls, connecting included; None
-    before the first.
+    before the first. ``trial`` is what it bid on trial, None where it did not.
     """
 
     company_id: CompanyId
@@ -44,6 +45,7 @@ class BidderHealth(Struct, frozen=True, kw_only=True):
     p99_ms: float | None
     connections: int
     waiting: int
+    trial: TrialBids | None = None
 
 
 class Line(Holder, Protocol):
@@ -91,8 +93,9 @@ class Unreachable:
         """Say so."""
         call.settle(self._told)
 
-    def give_up(self, call: Call) -> None:
+    def give_up(self, call: Call) -> BidRead | None:
         """Nothing is held."""
+        return None
 
     def sweep(self, now: float) -> None:
         """Nothing is held."""
@@ -102,14 +105,19 @@ class Unreachable:
 
 
 class Seat:
-    """One campaign, as long as its ``remote`` stays the same. A stream needs no ``letter``."""
+    """One campaign, as long as its ``remote`` stays the same. A stream needs no ``letter``.
+
+    ``clock`` gives Unix seconds.
+    """
 
     __slots__ = (
         "_at",
         "_bids",
         "_bucket",
+        "_clock",
         "_reasons",
         "_times_us",
+        "_trial",
         "asked_at",
         "company_id",
         "letter",
@@ -118,7 +126,13 @@ class Seat:
     )
 
     def __init__(
-        self, company_id: CompanyId, remote: Remote, line: Line, letter: Letter | None, now: float
+        self,
+        company_id: CompanyId,
+        remote: Remote,
+        line: Line,
+        letter: Letter | None,
+        now: float,
+        clock: Callable[[], float],
     ) -> None:
         self.company_id = company_id
         self.remote = remote
@@ -128,7 +142,9 @@ class Seat:
         self._bucket: TokenBucket | None = None
         if remote.max_per_s is not None:
             self._bucket = full_bucket(remote.max_per_s, now)
+        self._clock = clock
         self._bids = 0
+        self._trial: TrialBids | None = None
         self._reasons: dict[Reason, int] = {}
         self._times_us = array("Q")
         self._at = 0
@@ -161,6 +177,7 @@ class Seat:
             self._bids += 1
             if self.remote.simulate:
                 reason = Reason.BIDDER_SIMULATED
+                self._note_trial(cents)
         if reason is not None:
             self.count(reason)
         return cents, reason
@@ -191,6 +208,7 @@ class Seat:
             p99_ms=_at_part(times, 0.99),
             connections=self.line.connections,
             waiting=self.line.waiting,
+            trial=self._trial,
         )
 
     @property
@@ -198,6 +216,15 @@ class Seat:
         # A stream that is down is not asked at all, so that its breaker learns nothing of it.
         away = self.remote.stream and not self.line.connections
         return "away" if away else self.line.breaker.state
+
+    def _note_trial(self, cents: int) -> None:
+        before = self._trial
+        self._trial = TrialBids(
+            count=1 if before is None else before.count + 1,
+            total_cents=cents if before is None else before.total_cents + cents,
+            last_cents=cents,
+            last_at=self._clock(),
+        )
 
     def _remember(self, took_us: int) -> None:
         if len(self._times_us) < _REMEMBERED:

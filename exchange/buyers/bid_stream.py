@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from time import time
 from typing import Final
 
@@ -25,8 +26,10 @@ from exchange.buyers.bid_pool import BUSY, Room
 from exchange.buyers.bid_reading import judge_cents, read_cents
 from exchange.buyers.bid_round import Call
 from exchange.buyers.bid_sockets import BidSocket, BidSockets
+from exchange.buyers.bid_strays import Key, Strays
 from exchange.buyers.bid_wire import PingWriter
 from exchange.buyers.signing import SIGNATURE_HEADER, TIMESTAMP_HEADER, Signer
+from exchange.buyers.speech import BidRead
 from exchange.core.breaker import Breaker
 from exchange.core.reasons import Reason
 
@@ -42,8 +45,6 @@ STEADY_S: Final = 10.0  # up for so long, the next loss begins with the first pa
 HEARTBEAT_S: Final = 10.0  # between pings of ours; half of it for the pong
 
 log = structlog.get_logger()
-
-_Key = tuple[str, str, int]
 
 
 class _Entry(Struct, frozen=True):
@@ -69,7 +70,13 @@ class StreamLine:
 
     # A stream that is down is not asked anyway, so its losses need no breaker.
     held_against = frozenset(
-        {Reason.BIDDER_TIMEOUT, Reason.BID_UNREADABLE, Reason.BID_TOO_LARGE},
+        {
+            Reason.BIDDER_TIMEOUT,
+            Reason.BID_UNREADABLE,
+            Reason.BID_CURRENCY,
+            Reason.BID_PRICE,
+            Reason.BID_AUCTION,
+        },
     )
 
     def __init__(
@@ -94,7 +101,8 @@ class StreamLine:
         self._draw = draw
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._calls: dict[_Key, Call] = {}
+        self._calls: dict[Key, Call] = {}
+        self._strays = Strays(limits.max_stream_pings)
         self._early: list[Call] = []  # asked while dialling
         self._tick: list[bytes] = []
         self._tick_bytes = 0
@@ -132,11 +140,13 @@ class StreamLine:
             call.holder = self
             self._early.append(call)
 
-    def give_up(self, call: Call) -> None:
+    def give_up(self, call: Call) -> BidRead | None:
         """Forget a ping whose time has passed; its bid will be nobody's."""
         key = (call.question.ping_id, call.asked.campaign_id, call.asked.share)
         if self._calls.get(key) is call:
             del self._calls[key]
+            self._strays.over(key)
+        return self._strays.take(call)
 
     def sweep(self, now: float) -> None:
         """Nothing to do: the stream's own heartbeat tells whether it is still there."""
@@ -172,8 +182,12 @@ class StreamLine:
 
     def _hear(self, message: bytes) -> None:
         for entry in self._entries(message):
-            call = self._calls.pop((entry.ping_id, entry.campaign_id, entry.shares), None)
-            if call is not None:
+            key = (entry.ping_id, entry.campaign_id, entry.shares)
+            call = self._calls.pop(key, None)
+            if call is None:
+                self._strays.came(key)
+            else:
+                self._strays.over(key)
                 read = judge_cents(
                     read_cents(entry.price),
                     ping_id=call.question.ping_id,
@@ -185,15 +199,21 @@ class StreamLine:
 
     def _entries(self, message: bytes) -> list[_Entry]:
         """Read a frame; one entry that cannot be read does not take the others with it."""
-        try:
+        with suppress(*_UNREADABLE):
             return _read_entries(message)
-        except _UNREADABLE:
-            self.breaker.failed()
         try:
             parts = _read_parts(message)
         except _UNREADABLE:
+            self._strays.unread()
             return []
-        return [entry for part in parts if (entry := _try_entry(part)) is not None]
+        return [entry for part in parts if (entry := self._try_entry(part)) is not None]
+
+    def _try_entry(self, part: Raw) -> _Entry | None:
+        try:
+            return _read_entry(part)
+        except _UNREADABLE:
+            self._strays.unread()
+            return None
 
     # --- the stream itself ------------------------------------------------------------------------
 
@@ -275,6 +295,7 @@ class StreamLine:
         self._is_up = self._is_dialling = False
         self._early, self._tick, self._tick_bytes = [], [], 0
         self._has_pings.clear()
+        self._strays.clear()
         calls, self._calls = self._calls, {}
         for call in calls.values():
             call.settle(LOST)
@@ -288,10 +309,3 @@ def _in_frames(pings: list[bytes]) -> Iterator[list[bytes]]:
         yield from _in_frames(pings[half:])
     elif pings:
         yield pings
-
-
-def _try_entry(part: Raw) -> _Entry | None:
-    try:
-        return _read_entry(part)
-    except _UNREADABLE:
-        return None

@@ -60,9 +60,10 @@ class AllBidders(Opened):
     """Every company's own bidder; `exchange.flow.bidding.Bidders`.
 
     ``secret_of`` gives a company's signing secret, ``speech_for`` the way a campaign's bidder is
-    spoken to (None: the design's own JSON). ``draw`` is uniform from 0 up to 1, for probes and
-    pauses; ``clock`` gives Unix seconds, for signatures. Use it as a context, or call `start` and
-    `close`.
+    spoken to (None: the design's own JSON). ``remote_of`` gives a campaign's bidder as it stands
+    now, None of a campaign that is gone; without it, a bidder is let go when long not asked.
+    ``draw`` is uniform from 0 up to 1, for probes and pauses; ``clock`` gives Unix seconds, for
+    signatures. Use it as a context, or call `start` and `close`.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class AllBidders(Opened):
         *,
         secret_of: Callable[[CompanyId], str],
         speech_for: Callable[[Remote], BidSpeech] | None = None,
+        remote_of: Callable[[CampaignId], Remote | None] | None = None,
         limits: BidLimits | None = None,
         allow_private_addresses: bool = False,
         draw: Callable[[], float] = random,
@@ -81,6 +83,7 @@ class AllBidders(Opened):
         self._secret_of = secret_of
         plain = PlainSpeech()
         self._speech_for = speech_for or (lambda _remote: plain)
+        self._remote_of = remote_of
         self._draw = draw
         self._clock = clock
         self._dialler = Dialler(
@@ -198,7 +201,7 @@ class AllBidders(Opened):
                 return seat
             self._forget(asked.campaign_id)
         line, letter = self._reach(asked)
-        seat = Seat(asked.company_id, asked.remote, line, letter, now)
+        seat = Seat(asked.company_id, asked.remote, line, letter, now, self._clock)
         self._seats[asked.campaign_id] = seat
         return seat
 
@@ -248,7 +251,7 @@ class AllBidders(Opened):
         self._sweeping = loop.call_later(SWEEP_S, self._sweep)
         now = loop.time()
         for campaign_id, seat in list(self._seats.items()):
-            if now - seat.asked_at > self._limits.forget_s:
+            if now - seat.asked_at > self._limits.forget_s or self._is_over(campaign_id, seat):
                 self._forget(campaign_id)
         used = {id(seat.line) for seat in self._seats.values()}
         for key, line in list(self._lines.items()):
@@ -259,6 +262,13 @@ class AllBidders(Opened):
                 closing = loop.create_task(line.close())
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
+
+    def _is_over(self, campaign_id: CampaignId, seat: Seat) -> bool:
+        """Tell whether a campaign is gone, or its bidder is elsewhere by now."""
+        if self._remote_of is None:
+            return False
+        remote = self._remote_of(campaign_id)
+        return remote is None or remote.url != seat.remote.url
 
     def _forget(self, campaign_id: CampaignId) -> None:
         """Let a seat go; what was counted stays counted."""

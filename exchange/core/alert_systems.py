@@ -33,10 +33,11 @@ FAILED_BIDS: Final = frozenset(
         Reason.BID_UNREADABLE,
         Reason.BID_TOO_LARGE,
         Reason.BID_CURRENCY,
+        Reason.BID_PRICE,
         Reason.BID_AUCTION,
     }
 )
-"""Answers of a bidder that were late, missing, or of no use; a price that does not count is one."""
+"""Answers of a bidder that were late, missing, or of no use."""
 
 NOT_ASKED: Final = frozenset(
     {Reason.BIDDER_RESTING, Reason.BIDDER_BUSY, Reason.BIDDER_NO_TIME, Reason.BIDDER_SIMULATED}

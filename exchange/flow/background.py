@@ -31,10 +31,14 @@ class Background:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _forever(self, name: str, step: Step, pause_s: float, hurry_s: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None
         while True:
             more: object = False
             try:
                 more = await step()
             except Exception as error:
                 self._on_error(name, error)
+            if task.cancelling():
+                return  # a step may swallow that it was cancelled, as `wait_for` does at times
             await asyncio.sleep(hurry_s if more is True else pause_s)

@@ -125,6 +125,7 @@ def web_limits(settings: Settings, secrets: Secrets, desk: DialectDesk | None = 
         max_pings=settings.ping.max_inflight,
         max_asking=settings.ping.max_asking,
         max_posts=settings.post.max_inflight,
+        min_bidder_ms=settings.bidding.least_ms,
         max_bulk_bytes=settings.returns.bulk_max_bytes,
         max_bulk_lines=settings.returns.bulk_lines,
         check_url=checked,

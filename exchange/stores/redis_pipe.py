@@ -72,12 +72,14 @@ class RedisPipe:
         line = self._line
         if line is None or line.is_lost:
             line = await self._open()
+        # Answers come in order: after a late one, nobody knows whose is whose. A timer rather than
+        # `wait_for`, which forgets that its task was cancelled where the answer comes just then.
+        late = Unavailable("the fast store did not answer in time")
+        timer = asyncio.get_running_loop().call_later(ANSWER_S, line.lose, late)
         try:
-            return await asyncio.wait_for(line.say(command), ANSWER_S)
-        except TimeoutError:
-            # Answers come in order: after a late one, nobody knows whose is whose.
-            line.lose(Unavailable("the fast store did not answer in time"))
-            raise Unavailable("the fast store did not answer in time") from None
+            return await line.say(command)
+        finally:
+            timer.cancel()
 
     def _make_line(self) -> _Line:
         return _Line(self.spent)

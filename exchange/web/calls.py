@@ -47,8 +47,8 @@ class Log(Protocol):
 class WebLimits(Struct, frozen=True, kw_only=True):
     """The wire's bounds. ``hash_key`` keys the hashes of contacts; ``max_pings`` and
     ``max_posts`` bound those answered at once: beyond, latency would only grow. Pings that wait
-    for companies' own bidders count by themselves, against ``max_asking``. Without a ``desk``
-    campaigns have no dialects.
+    for companies' own bidders count by themselves, against ``max_asking``; with less than
+    ``min_bidder_ms`` no bidder is asked. Without a ``desk`` campaigns have no dialects.
     """
 
     hash_key: bytes
@@ -65,6 +65,7 @@ class WebLimits(Struct, frozen=True, kw_only=True):
     max_pings: int = 500
     max_asking: int = 5_000
     max_posts: int = 1_000
+    min_bidder_ms: int = 20
     max_bulk_bytes: int = 4_194_304
     max_bulk_lines: int = 10_000
     check_url: UrlCheck | None = None

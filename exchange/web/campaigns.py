@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from msgspec.structs import asdict, replace
 from uuid_utils import uuid7
 
 from exchange.core.filters import FilterError
 from exchange.core.model import Campaign, CampaignId, CompanyId
+from exchange.core.money import divide_half_even
+from exchange.core.remote import Remote
 from exchange.core.verticals import Vertical
-from exchange.flow.bidding import BidderState
+from exchange.flow.bidding import BidderState, TrialBids
 from exchange.flow.dialects import DialectDesk, DialectFault
 from exchange.flow.faults import Forbidden, Invalid, NotFound
 from exchange.flow.registry import CampaignRecord
 from exchange.web.calls import Call
 from exchange.web.campaign_codec import read_campaign, show_campaign
 from exchange.web.campaign_secrets import keep_secrets, seal_secrets
+from exchange.web.wire import dollars
 from exchange.web.wire_campaigns import (
     BidderAnswer,
     CampaignAnswer,
     CampaignBody,
     CampaignList,
     CampaignReplacement,
+    TrialBidsAnswer,
 )
 
 
@@ -69,7 +74,19 @@ async def get_bidder(call: Call) -> BidderAnswer:
             waiting=0,
             workers=0,
         )
-    return BidderAnswer(campaign_id=campaign.campaign_id, **asdict(state))
+    told = asdict(state) | {"trial": _show_trial(state.trial)}
+    return BidderAnswer(campaign_id=campaign.campaign_id, **told)
+
+
+def _show_trial(trial: TrialBids | None) -> TrialBidsAnswer | None:
+    if trial is None:
+        return None
+    return TrialBidsAnswer(
+        bids=trial.count,
+        average=dollars(divide_half_even(trial.total_cents, trial.count)),
+        last=dollars(trial.last_cents),
+        last_at=datetime.fromtimestamp(trial.last_at, UTC),
+    )
 
 
 async def replace_campaign(call: Call) -> CampaignAnswer:
@@ -124,6 +141,7 @@ async def _save(call: Call, campaign: Campaign, old: Campaign | None) -> Campaig
     ``old`` is what it replaces, if anything.
     """
     doors = call.site.doors
+    _check_time(campaign.bid.remote, call.site.limits.min_bidder_ms)
     vertical = call.site.reader(campaign.vertical).vertical
     try:
         doors.market.compile(campaign)
@@ -138,6 +156,13 @@ async def _save(call: Call, campaign: Campaign, old: Campaign | None) -> Campaig
     if record is None:
         raise NotFound("There is no such campaign.")
     return record
+
+
+def _check_time(remote: Remote | None, least_ms: int) -> None:
+    """Refuse a bidder that has too little time to be asked at all, ever."""
+    if remote is not None and remote.timeout_ms < least_ms:
+        message = f"bid.remote.timeout_ms is {remote.timeout_ms}; this exchange asks nobody that "
+        raise Invalid(f"{message}has under {least_ms} ms.", field="bid.remote.timeout_ms")
 
 
 async def _check_places(call: Call, campaign: Campaign, vertical: Vertical) -> Campaign:

@@ -143,12 +143,22 @@ class CampaignAnswer(Answer, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class TrialBidsAnswer(Answer, frozen=True, kw_only=True):
+    """What a bidder on trial bid: how often, the mean to the cent, and the last."""
+
+    bids: int
+    average: Decimal
+    last: Decimal
+    last_at: datetime
+
+
 class BidderAnswer(Answer, frozen=True, kw_only=True):
     """How a campaign's own bidder is doing, as the workers that asked it lately see it.
 
     ``probability`` is how often it is asked, on the mean; ``reasons`` counts why it made no bid;
     times are the longest of all workers, in milliseconds, connecting included; ``state`` is the
-    worst, ``away`` a stream that is not up.
+    worst, ``away`` a stream that is not up. ``trial`` is what it bid under ``simulate``, which
+    ``bids`` counts too; null where it did not.
     """
 
     campaign_id: str
@@ -161,6 +171,7 @@ class BidderAnswer(Answer, frozen=True, kw_only=True):
     connections: int
     waiting: int
     workers: int
+    trial: TrialBidsAnswer | None
 
 
 class CampaignList(Answer, frozen=True, kw_only=True):

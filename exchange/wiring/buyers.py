@@ -20,6 +20,7 @@ from exchange.buyers.notifier import AlertNotifier
 from exchange.buyers.post_office import Relay, relay_of
 from exchange.core.market import Market
 from exchange.core.model import CampaignId, CompanyId
+from exchange.core.remote import Remote
 from exchange.flow.ports import Clock
 from exchange.settings import ContactKey, EmailSettings, Settings
 
@@ -43,6 +44,10 @@ class BuyersParts:
         def company_of(campaign_id: CampaignId) -> CompanyId | None:
             campaign = market.campaign(campaign_id)
             return None if campaign is None else campaign.company_id
+
+        def remote_of(campaign_id: CampaignId) -> Remote | None:
+            campaign = market.campaign(campaign_id)
+            return None if campaign is None else campaign.bid.remote
 
         dialects = Dialects(
             keys=[(key.key_id, key.key) for key in keys],
@@ -76,6 +81,7 @@ class BuyersParts:
         self.bidders = AllBidders(
             secret_of=secret_of,
             speech_for=lambda remote: spoken if remote.dialect or remote.preset else plain,
+            remote_of=remote_of,
             limits=BidLimits(**msgspec.structs.asdict(settings.bidding)),
             allow_private_addresses=allow_private,
         )

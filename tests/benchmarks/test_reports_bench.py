@@ -6,7 +6,7 @@ from benchmarks.reports import Plan, measure
 from exchange.core.reports import REPORTS
 from exchange.embedded import StoreUrls
 from exchange.stores.postgres import Postgres
-from tests.flow.market import fresh_database
+from tests.databases import fresh_database
 
 
 async def test_a_small_year_is_counted_as_drawn_and_every_report_read(stores: StoreUrls) -> None:

@@ -28,9 +28,14 @@ def secret_of(company_id: CompanyId) -> str:
     return signing_secret(KEY, company_id)
 
 
-def bidders(limits: BidLimits | None = None, draw: float = 0.5) -> AllBidders:
+def bidders(
+    limits: BidLimits | None = None,
+    draw: float = 0.5,
+    remote_of: Callable[[CampaignId], Remote | None] | None = None,
+) -> AllBidders:
     return AllBidders(
         secret_of=secret_of,
+        remote_of=remote_of,
         limits=limits,
         allow_private_addresses=True,
         draw=lambda: draw,

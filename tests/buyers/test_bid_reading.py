@@ -98,6 +98,10 @@ def test_nothing_null_and_zero_decline(body: bytes) -> None:
     assert read(body) == BidRead(reason=Reason.BIDDER_DECLINED)
 
 
+def test_a_key_given_twice_counts_as_the_last_one_says() -> None:
+    assert read(b'{"price":1,"price":2}') == BidRead(cents=200)
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -1,12 +1,18 @@
 """How a bidder's conduct decides how often it is asked, and what is told of it (rules: §7)."""
 
 import asyncio
+from functools import partial
+
+import pytest
 
 from exchange.buyers.bid_limits import BidLimits
+from exchange.buyers.fan_out import AllBidders
 from exchange.core.breaker import FLOOR
 from exchange.core.reasons import Reason
+from exchange.flow.bidding import TrialBids
 from tests.buyers.asking import (
     BID,
+    NOW,
     SHORT_S,
     Bidder,
     ask,
@@ -15,8 +21,10 @@ from tests.buyers.asking import (
     bidders,
     hang,
     outcome,
+    until,
     until_connections,
 )
+from tests.buyers.streams import Stream, streaming
 from tests.buyers.systems import answer, closed_port, system
 
 
@@ -63,10 +71,18 @@ async def test_slowness_lowers_and_declining_does_not() -> None:
         assert among.health()["c-2"].probability == 1.0
 
 
-async def test_a_bid_that_breaks_a_rule_is_an_answer_all_the_same() -> None:
-    async with bidders() as among, system(Bidder(answer(b'{"price":-1}'))) as url:
-        assert outcome(await ask_one(among, asking(url))) is Reason.BID_PRICE
-        assert among.health()["c-1"].state == "well"
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"price":-1}', Reason.BID_PRICE),
+        (b'{"price":5,"currency":"EUR"}', Reason.BID_CURRENCY),
+        (b'{"price":5,"ping_id":"p-9"}', Reason.BID_AUCTION),
+    ],
+)
+async def test_a_bid_that_breaks_a_rule_lowers_too(body: bytes, reason: Reason) -> None:
+    async with bidders() as among, system(Bidder(answer(body))) as url:
+        assert outcome(await ask_one(among, asking(url))) is reason
+        assert among.health()["c-1"].probability == pytest.approx(0.8)
 
 
 async def test_a_campaign_is_asked_so_many_times_a_second_and_no_more() -> None:
@@ -87,6 +103,11 @@ async def test_a_simulated_bid_is_noted_and_says_that_it_is_one() -> None:
         health = among.health()["c-1"]
         assert (health.bids, health.simulate) == (1, True)
         assert health.reasons == {"bidder_simulated": 1}
+        assert health.trial == TrialBids(
+            count=1, total_cents=4_250, last_cents=4_250, last_at=float(NOW)
+        )
+        await ask_one(among, asking(url, "c-2"))
+        assert among.health()["c-2"].trial is None
 
 
 async def test_health_tells_bids_reasons_times_and_connections() -> None:
@@ -125,3 +146,25 @@ async def test_a_campaign_that_is_asked_no_more_is_forgotten_with_its_connection
         await until_connections(among, 0)
         assert among.health() == {}
         assert among.figures().bids == 1
+
+
+def is_forgotten(among: AllBidders, campaign_id: str) -> bool:
+    return campaign_id not in among.health()
+
+
+@pytest.mark.parametrize("becomes", [None, "ws://127.0.0.1:1/elsewhere"], ids=["gone", "changed"])
+async def test_a_stream_that_no_campaign_names_any_more_is_closed_soon(becomes: str | None) -> None:
+    async with streaming(Stream()) as url:
+        first, second = (asking(url, campaign_id, stream=True) for campaign_id in ("c-1", "c-2"))
+        market = {"c-1": first.remote, "c-2": second.remote}
+        async with bidders(remote_of=market.get) as among:
+            await ask(among, first, second)
+            for campaign_id in ("c-1", "c-2"):
+                assert among.figures().connections == 1
+                if becomes is None:
+                    del market[campaign_id]
+                else:
+                    market[campaign_id] = asking(becomes, stream=True).remote
+                await until(partial(is_forgotten, among, campaign_id))
+            await until_connections(among, 0)
+            assert among.figures().bids == 2

@@ -18,8 +18,11 @@ from tests.e2e.running import OPERATOR_KEY, Running, exchange_running
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
-GUIDES = ("docs/sellers.md", "docs/companies.md", "docs/operators.md", "README.md#Sell a lead")
-"""Files to be pasted from their beginning to their end, or one section of a file."""
+GUIDES = ("docs/operators.md", "docs/sellers.md", "docs/companies.md", "README.md#Sell a lead")
+"""Files to be pasted from their beginning to their end, or one section of a file.
+
+The operator's is the first on the exchange they share: it takes the first alert for its own.
+"""
 
 
 @pytest.fixture(scope="module")

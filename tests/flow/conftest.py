@@ -8,7 +8,8 @@ import pytest
 
 from bidders.crm import CrmServer, crm_server
 from exchange.embedded import StoreUrls
-from tests.flow.market import Desk, fresh_database, open_desk
+from tests.databases import fresh_database
+from tests.flow.market import Desk, open_desk
 
 
 @pytest.fixture

@@ -10,10 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import msgspec
 from msgspec.structs import replace
-from redis.asyncio import from_url
 from uuid_utils import uuid7
 
 from exchange.app import Exchange
@@ -38,8 +36,7 @@ from exchange.core.standing import Standing
 from exchange.embedded import StoreUrls
 from exchange.flow.ports import Contact, PostRequest, PostResult, Receipt, Rejected
 from exchange.settings import ContactKey, QualitySettings, Secrets, Settings, read_settings
-from exchange.stores.postgres import Postgres, Record
-from exchange.stores.postgres_migrations import migrate
+from exchange.stores.postgres import Record
 from exchange.verticals_file import read_verticals
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -323,36 +320,6 @@ def settings_for_tests(policy: Policy | None = None) -> Settings:
         alerts=replace(settings.alerts, every_s=0),
         connection_tests=replace(settings.connection_tests, every_min=0),
     )
-
-
-@asynccontextmanager
-async def fresh_database(stores: StoreUrls) -> AsyncIterator[str]:
-    """An empty migrated database on the test server, dropped at the end; and an empty Valkey."""
-    async with bare_database(stores) as url:
-        postgres = Postgres(url, size=1)
-        await postgres.start()
-        await migrate(postgres)
-        await postgres.close()
-        yield url
-
-
-@asynccontextmanager
-async def bare_database(stores: StoreUrls) -> AsyncIterator[str]:
-    """A database without a table on the test server, dropped at the end; and an empty Valkey."""
-    name = f"test_{uuid7().hex}"
-    server = await asyncpg.connect(stores.postgres)
-    await server.execute(f"create database {name}")
-    # No test pulls the plug, so none needs to wait for the disk.
-    await server.execute(f"alter database {name} set synchronous_commit = off")
-    url = stores.postgres.replace("/exchange?", f"/{name}?")
-    redis = from_url(stores.redis)
-    try:
-        await redis.flushall()
-        yield url
-    finally:
-        await redis.aclose()
-        await server.execute(f"drop database {name} with (force)")
-        await server.close()
 
 
 @asynccontextmanager

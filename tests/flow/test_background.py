@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from exchange.flow.background import Background
 
@@ -66,3 +67,12 @@ async def test_a_step_that_says_nothing_waits_out_its_pause() -> None:
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert not done
+
+
+async def test_a_step_that_swallows_its_cancelling_is_the_last() -> None:
+    async def step(number: int) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(LONG_S)
+
+    async with asyncio.timeout(PATIENCE_S):
+        assert await repeated(step, 1, pause_s=LONG_S) == []

@@ -24,7 +24,8 @@ from exchange.core.standing import Bucket, Window, window_start
 from exchange.embedded import StoreUrls
 from exchange.flow.faults import Conflict
 from exchange.flow.returning import Statement
-from tests.flow.market import Buyer, Desk, buyer, fresh_database, open_desk, until
+from tests.databases import fresh_database
+from tests.flow.market import Buyer, Desk, buyer, open_desk, until
 
 POLICY = Policy(
     # Charged what is bid, and never shut out: so that both are sold the same leads, whatever the

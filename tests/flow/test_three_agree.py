@@ -30,7 +30,8 @@ from exchange.embedded import StoreUrls
 from exchange.flow.faults import Conflict, Gone
 from exchange.flow.ports import PostRequest, PostResult, Receipt, Rejected
 from exchange.stores.redis_mirror import Head
-from tests.flow.market import Desk, fresh_database, http, open_desk, until
+from tests.databases import fresh_database
+from tests.flow.market import Desk, http, open_desk, until
 
 POLICY = Policy(protection_cents=1_000_00, reset_interval_days=3)
 COMPANIES = 3

@@ -22,7 +22,8 @@ from exchange.core.reasons import Reason
 from exchange.embedded import StoreUrls
 from exchange.flow.faults import Conflict, Unavailable
 from exchange.flow.ports import Claim, Claimed, PostRequest, PostResult
-from tests.flow.market import INBOX, Desk, fresh_database, http, open_desk, until
+from tests.databases import fresh_database
+from tests.flow.market import INBOX, Desk, http, open_desk, until
 
 AT_ONCE = 64
 

@@ -11,7 +11,7 @@ from exchange.embedded import StoreUrls
 from exchange.stores.postgres import Postgres
 from exchange.stores.redis_client import quick_client
 from exchange.stores.redis_pipe import RedisPipe
-from tests.flow.market import bare_database, fresh_database
+from tests.databases import bare_database, fresh_database
 
 
 @pytest.fixture

@@ -199,6 +199,22 @@ async def test_a_store_that_is_away_is_unavailable_to_everybody_who_asked() -> N
     assert all(isinstance(answer, Unavailable) for answer in answers)
 
 
+async def test_a_caller_that_is_cancelled_as_the_answer_comes_is_cancelled(pipe: RedisPipe) -> None:
+    await pipe.call("PING")
+    asking = asyncio.create_task(pipe.call("PING"))
+    line = pipe._line
+    assert line is not None
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while line._waiting:  # noqa: ASYNC110 - the very moment in which the answer is there
+            await asyncio.sleep(0)
+    asking.cancel()
+    done, _ = await asyncio.wait({asking}, timeout=5)
+    assert done
+    assert asking.cancelled()
+    assert await pipe.call("PING") == b"PONG"
+
+
 # --- asking together ------------------------------------------------------------------------------
 
 

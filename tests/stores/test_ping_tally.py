@@ -24,7 +24,7 @@ from exchange.stores.postgres_receipts import PostgresReceipts, utc_day
 from exchange.stores.postgres_summaries import PostgresSummaries
 from exchange.stores.receipt_batch import ReceiptBatch
 from exchange.stores.receipt_bodies import write_receipt
-from tests.flow.market import fresh_database
+from tests.databases import fresh_database
 from tests.stores.months import start_of
 from tests.stores.test_receipts import receipt as offered
 from tests.stores.test_receipts import refuse

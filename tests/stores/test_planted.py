@@ -13,7 +13,8 @@ from exchange.embedded import StoreUrls
 from exchange.flow.ports import Contact, Sealed
 from exchange.flow.returning import Statement
 from exchange.stores.vault import ContactVault
-from tests.flow.market import SECRETS, Desk, fresh_database, http, open_desk
+from tests.databases import fresh_database
+from tests.flow.market import SECRETS, Desk, http, open_desk
 
 CONTACT = Contact(
     first_name="Wilhelmina",

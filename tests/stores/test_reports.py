@@ -21,7 +21,7 @@ from exchange.stores import postgres_reports
 from exchange.stores.postgres import Postgres
 from exchange.stores.postgres_reports import PostgresReports
 from exchange.stores.postgres_summaries import PostgresSummaries
-from tests.flow.market import fresh_database
+from tests.databases import fresh_database
 from tests.stores.months import (
     COMPANIES,
     SELLERS,

@@ -22,7 +22,7 @@ from exchange.stores.postgres_suppressions import PostgresSuppressions
 from exchange.stores.redis_pipe import RedisPipe
 from exchange.stores.redis_suppressions import RedisSuppressions
 from exchange.stores.suppression_copies import SuppressionCopies
-from tests.flow.market import fresh_database
+from tests.databases import fresh_database
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ROOFS, SOLAR = CompanyId("roofs"), CompanyId("solar")

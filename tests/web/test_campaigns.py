@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from exchange.flow.bidding import BidderState, TrialBids
 from tests.web.bodies import CAMPAIGN, REMOVE, changed
 from tests.web.conftest import Wire
 
@@ -205,3 +207,40 @@ async def test_a_wrong_campaign_is_refused_and_nothing_is_stored(
 async def test_active_must_not_contradict_status(wire: Wire) -> None:
     body = changed(changed(CAMPAIGN, "active", True), "status", "paused")
     assert (await wire.call("POST", PATH, body, key="company")).status == 422
+
+
+async def test_a_bidders_bids_on_trial_are_shown_to_its_company(wire: Wire) -> None:
+    bid = {"remote": {"url": "https://bids.example/ping", "simulate": True}}
+    made = await wire.call("POST", PATH, CAMPAIGN | {"bid": bid}, key="company")
+    path = f"{PATH}/{made.json['campaign_id']}"
+    state = BidderState(
+        state="well",
+        probability=1.0,
+        bids=3,
+        reasons={"bidder_simulated": 3},
+        p50_ms=20.0,
+        p99_ms=40.0,
+        connections=1,
+        waiting=0,
+        trial=TrialBids(count=3, total_cents=100_00, last_cents=30_00, last_at=1_800_000_000.0),
+    )
+    assert (await wire.call("GET", f"{path}/bidder", key="company")).json["trial"] is None
+    wire.doors.bidder_states[made.json["campaign_id"]] = state
+    shown = (await wire.call("GET", f"{path}/bidder", key="company")).json
+    assert shown["trial"] == {
+        "bids": 3,
+        "average": 33.33,
+        "last": 30,
+        "last_at": "2027-01-15T08:00:00Z",
+    }
+
+
+async def test_a_bidder_with_less_time_than_any_is_asked_with_is_refused(wire: Wire) -> None:
+    wire.server._site.limits = replace(wire.server._site.limits, min_bidder_ms=50)
+    remote = {"url": "https://bids.example/ping", "timeout_ms": 49}
+    body = CAMPAIGN | {"bid": {"remote": remote}}
+    refused = await wire.call("POST", PATH, body, key="company")
+    assert (refused.status, refused.json["field"]) == (422, "bid.remote.timeout_ms")
+    assert "under 50 ms" in refused.json["detail"]
+    body = CAMPAIGN | {"bid": {"remote": remote | {"timeout_ms": 50}}}
+    assert (await wire.call("POST", PATH, body, key="company")).status == 201
