@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
+from msgspec import Struct
 
 from exchange.buyers.bid_reading import unreadable
 from exchange.buyers.speech import BidRead, Incoming
@@ -29,6 +30,22 @@ _CUT_OFF: Final = BidRead(reason=Reason.BIDDER_CONNECTION, detail="the answer wa
 _TOO_LARGE: Final = BidRead(reason=Reason.BID_TOO_LARGE, detail="more than is read")
 _NOT_HTTP: Final = unreadable("the answer is not HTTP")
 _LENGTHS: Final = (b"content-length", b"transfer-encoding")
+_HEAD_END: Final = b"\r\n\r\n"
+_NO_CONTENT: Final = 204
+
+KNOWN_HEADS: Final = 64
+"""Heads of answers remembered for one bidder; nearly all of a second's are the same."""
+
+MAX_KNOWN_BYTES: Final = 1_024
+"""A longer head is not remembered."""
+
+
+class KnownHead(Struct, frozen=True):
+    """What the parser made of a head whose answer came whole, in one piece, and was clean."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body_bytes: int
 
 
 class ConnectionOwner(Protocol):
@@ -51,7 +68,7 @@ class HttpConnection(asyncio.Protocol):
     """A connection that is idle, open for an answer, or late: still open, its call given up.
 
     ``idle_since`` and ``late_until`` are moments of the loop's clock; the latter is None unless
-    late.
+    late. ``heads`` are those of answers by the same bidder that were read before, by their bytes.
     """
 
     __slots__ = (
@@ -60,6 +77,7 @@ class HttpConnection(asyncio.Protocol):
         "_call",
         "_has_length",
         "_headers",
+        "_heads",
         "_is_busy",
         "_is_complete",
         "_is_extra",
@@ -85,8 +103,10 @@ class HttpConnection(asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         max_body_bytes: int,
         late_s: float,
+        heads: dict[bytes, KnownHead] | None = None,
     ) -> None:
         self._owner = owner
+        self._heads = {} if heads is None else heads
         self._loop = loop
         self._max_body_bytes = max_body_bytes
         self._late_s = late_s
@@ -141,6 +161,8 @@ class HttpConnection(asyncio.Protocol):
         if not self._is_busy:  # an answer nobody asked for: what comes next cannot be trusted
             self._end(LOST)
             return
+        if not self._received and self._is_known(data):
+            return
         self._received += len(data)
         is_http = True
         try:
@@ -148,7 +170,11 @@ class HttpConnection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             is_http = False
         if self._is_complete:
-            self._finish(is_http and self._is_kept and not self._is_extra)
+            is_clean = is_http and self._is_kept and not self._is_extra
+            answer = self._answer()
+            if is_clean and self._received == len(data):
+                self._remember(data, answer)
+            self._finish(is_clean, answer)
         elif not is_http:
             self._end(_NOT_HTTP)
         elif self._is_too_large():
@@ -157,7 +183,7 @@ class HttpConnection(asyncio.Protocol):
     def eof_received(self) -> None:
         """Take the end as the answer's where nothing else says how long it is."""
         if self._is_busy and self._is_head_done and not self._has_length and not self.is_ended:
-            self._finish(False)
+            self._finish(False, self._answer())
 
     def connection_lost(self, error: Exception | None) -> None:
         """End."""
@@ -226,21 +252,41 @@ class HttpConnection(asyncio.Protocol):
             return True
         return self._received > MAX_HEAD_BYTES + _MAX_FRAMING * self._max_body_bytes
 
-    def _finish(self, is_clean: bool) -> None:
+    def _is_known(self, data: bytes) -> bool:
+        """Take a whole answer whose head was read before, byte by byte; False if it is none."""
+        end = data.find(_HEAD_END, 0, MAX_KNOWN_BYTES) + len(_HEAD_END)
+        known = self._heads.get(data[:end])
+        if known is None or len(data) != end + known.body_bytes:
+            return False
+        self._finish(True, Incoming(known.status, known.headers, data[end:]))
+        return True
+
+    def _remember(self, data: bytes, answer: Incoming) -> None:
+        """Remember the head of a clean answer that came in one piece, if it says how long it is."""
+        end = data.find(_HEAD_END, 0, MAX_KNOWN_BYTES) + len(_HEAD_END)
+        names = [name for name, _ in answer.headers]
+        says_length = names.count("content-length") == 1 or answer.status == _NO_CONTENT
+        if not says_length or "transfer-encoding" in names or data[end:] != answer.body:
+            return
+        if len(self._heads) >= KNOWN_HEADS:
+            self._heads.clear()
+        self._heads[data[:end]] = KnownHead(answer.status, answer.headers, len(answer.body))
+
+    def _answer(self) -> Incoming:
+        headers = tuple([(n.decode("latin-1"), v.decode("latin-1")) for n, v in self._headers])
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        return Incoming(self._parser.get_status_code(), headers, body)
+
+    def _finish(self, is_clean: bool, answer: Incoming) -> None:
         """Hand the answer over; the connection first, so that whoever waits can have it."""
         call, self._call = self._call, None
-        answer = None
-        if call is not None:
-            headers = tuple([(n.decode("latin-1"), v.decode("latin-1")) for n, v in self._headers])
-            body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-            answer = Incoming(self._parser.get_status_code(), headers, body)
         self._is_busy = False
         self.late_until = None
         if is_clean:
             self._owner.freed(self)
         else:
             self._end(LOST)
-        if call is not None and answer is not None and call.is_open:
+        if call is not None and call.is_open:
             letter = call.seat.letter
             assert letter is not None
             call.settle(letter.read(call, answer))

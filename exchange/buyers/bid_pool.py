@@ -11,7 +11,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Final
 
-from exchange.buyers.bid_client import LOST, HttpConnection
+from exchange.buyers.bid_client import LOST, HttpConnection, KnownHead
 from exchange.buyers.bid_dialling import DialFailed, Dialler, Place
 from exchange.buyers.bid_letter import Unsendable
 from exchange.buyers.bid_limits import BidLimits
@@ -71,6 +71,7 @@ class HttpPool:
         self._waiting: deque[Call] = deque()
         self._dialling: set[asyncio.Task[HttpConnection]] = set()
         self._is_closed = False
+        self._heads: dict[bytes, KnownHead] = {}
 
     @property
     def connections(self) -> int:
@@ -213,6 +214,7 @@ class HttpPool:
             loop=self._loop,
             max_body_bytes=self._limits.max_answer_bytes,
             late_s=self._limits.late_s,
+            heads=self._heads,
         )
 
     def _fail_waiting(self, told: BidRead) -> None:
