@@ -63,9 +63,6 @@ class Postgres(Server):
         (signal.SIGQUIT, 10.0),
         (signal.SIGKILL, 5.0),
     )
-    # A ping is answered in milliseconds and waits for workers and Valkey alone; posts have seconds.
-    # Where all of them share a core, a batch of receipts would else keep pings from both.
-    niceness = 10
     _programs: PostgresPrograms
 
     @property

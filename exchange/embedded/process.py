@@ -68,12 +68,10 @@ def spawn(
     folder: Path,
     log_path: Path,
     environment: Mapping[str, str],
-    niceness: int,
 ) -> Process:
     """Start a server on a folder, its output appended to `log_path`.
 
-    `environment` is what it is told besides what every server is, `niceness` how far it stands
-    back for others where there is not enough of the processor for all.
+    `environment` is what it is told besides what every server is.
 
     The server gets a session of its own: Ctrl-C in a terminal reaches the exchange alone, which
     stops its stores when it no longer needs them.
@@ -93,11 +91,6 @@ def spawn(
             group=account.group_id if account else None,
             extra_groups=[] if account else None,
         )
-        # Before it has children of its own: they take after it.
-        with contextlib.suppress(ProcessLookupError):
-            os.setpriority(
-                os.PRIO_PROCESS, child.pid, os.getpriority(os.PRIO_PROCESS, 0) + niceness
-            )
     return Process(pid=child.pid, born=birth(child.pid) or "", child=child)
 
 

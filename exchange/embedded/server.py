@@ -46,8 +46,6 @@ class Server(ABC):
     stop_steps: StopSteps
     # What this kind of server is told by its environment.
     environment: Mapping[str, str] = {}
-    # How far it stands back for the others on a machine that is short of processors.
-    niceness = 0
 
     def __init__(self, home: Home, account: Account | None, log: Callable[[str], None]) -> None:
         self._home = home
@@ -142,7 +140,6 @@ class Server(ABC):
                 folder=self.folder,
                 log_path=log_path,
                 environment=self.environment,
-                niceness=self.niceness,
             )
             try:
                 is_up = self._await_ready(process, deadline_s)
