@@ -407,7 +407,7 @@ class Exchange:
 
     async def _tidy(self, now: datetime) -> None:
         """What is due once a minute."""
-        await self.returning.approve_due(now)
+        await self.returning.decide_due(now)
         await self._housekeeping.tidy(now)
 
     async def _retire(self) -> None:

@@ -262,6 +262,7 @@ def return_terms(deal: Deal, default: Terms) -> Terms:
         returnable=not deal.discount_bp,
         cap=deal.return_cap,
         reviewed=deal.reviewed,
+        names_reasons=deal.return_reasons is not None,
     )
 
 

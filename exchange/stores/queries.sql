@@ -267,11 +267,13 @@ from sale s where s.lead_id = $1 and s.company_id = $2 for update
 select state, test from delivery where lead_id = $1 and company_id = $2
 
 -- name: rejection_of_delivery
-select id, lead_id, status, reason, answer, decided_at, decision, decision_key_id from rejection
+select id, lead_id, status, reason, answer, decided_at, decided_by, decision, decision_key_id
+from rejection
 where delivery_id = $1
 
 -- name: rejection_of_lead
-select id, lead_id, status, reason, answer, decided_at, decision, decision_key_id from rejection
+select id, lead_id, status, reason, answer, decided_at, decided_by, decision, decision_key_id
+from rejection
 where lead_id = $1 and company_id = $2 and kind = 'manual'
 
 -- name: book_rejection
