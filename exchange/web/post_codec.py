@@ -11,6 +11,7 @@ import msgspec
 from msgspec import to_builtins
 from msgspec.structs import fields
 
+from exchange.core.contract import NamedClause
 from exchange.core.model import AttributeValue, PingId
 from exchange.core.reasons import Reason
 from exchange.flow.faults import Invalid, NotFound
@@ -136,11 +137,16 @@ def answer_post(result: PostResult) -> PostAnswer:
         lead_id=result.lead_id,
         price=dollars(result.price_cents or 0) if sold else None,
         legs=tuple(_leg(leg) for leg in result.legs),
-        reason=give_reason(result.reason, with_category=True)
+        reason=give_reason(result.reason, with_category=True, clause=_clause(result))
         if result.reason is not None
         else None,
         test=result.test,
     )
+
+
+def _clause(result: PostResult) -> NamedClause | None:
+    """The clause of a lead's reason: its first leg's, as the reason is."""
+    return result.legs[0].clause if result.legs else None
 
 
 def _leg(leg: LegResult) -> LegAnswer:
@@ -148,6 +154,6 @@ def _leg(leg: LegResult) -> LegAnswer:
         leg_id=leg.leg_id,
         status=leg.status,
         price=dollars(leg.price_cents) if leg.price_cents is not None else None,
-        reason=give_reason(leg.reason) if leg.reason is not None else None,
+        reason=give_reason(leg.reason, clause=leg.clause) if leg.reason is not None else None,
         redirect_url=leg.redirect_url,
     )

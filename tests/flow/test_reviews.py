@@ -159,16 +159,6 @@ async def test_section_9_silence_credits_no_unclear_text_where_the_contract_name
     assert (again.code, again.details) == ("return_declined", again.details | clause)
 
 
-async def test_section_9_silence_credits_a_reason_the_contract_names(desk: Desk) -> None:
-    seller, company = await pair(desk)
-    await contract(desk, seller, company, return_reasons=(Reason.INVALID_CONTACT,), reviewed=True)
-    rejected, _ = await desk.reject(company, (await desk.sell(seller)).lead_id)
-    desk.clock.forward(hours=72)
-    await desk.exchange.returning.decide_due(desk.clock.now())
-    found = await desk.exchange.returning.one("company", company, rejected.rejection_id)
-    assert (found.status, found.decided_by, found.clause) == ("accepted", "time", {})
-
-
 async def test_section_9_where_the_contract_allows_no_return_no_text_is_taken_into_review(
     desk: Desk,
 ) -> None:
