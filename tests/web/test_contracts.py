@@ -119,6 +119,32 @@ async def test_section_9_terms_that_cannot_be_read_are_refused_with_their_place(
     assert refused.json["field"] == field
 
 
+@pytest.mark.parametrize(
+    "moment", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"], ids=["last", "first"]
+)
+async def test_a_time_beyond_the_calendar_is_refused_wherever_a_contract_takes_one(
+    wire: Wire, moment: str
+) -> None:
+    made = await make(wire, {})
+    path = f"/v1/contracts/{made.json['contract_id']}"
+    trial = {"starts_at": "2026-12-01T00:00:00Z", "ends_at": "2026-12-31T00:00:00Z"}
+    for place, body, field in [
+        ("/v1/contracts", CONTRACT | {"terms": {}, "effective_from": moment}, "effective_from"),
+        (f"{path}/versions", {"terms": {}, "effective_to": moment}, "effective_to"),
+        (f"{path}/end", {"effective_to": moment}, "effective_to"),
+        *(
+            (
+                f"{path}/versions",
+                {"terms": {"trial": trial | {name: moment}}},
+                f"terms.trial.{name}",
+            )
+            for name in trial
+        ),
+    ]:
+        refused = await wire.call("POST", place, body, key="operator")
+        assert (refused.status, refused.json["field"]) == (422, field)
+
+
 async def test_section_9_a_history_says_what_became_of_each_version(wire: Wire) -> None:
     made = await make(wire, {}, effective_from="2026-11-01T00:00:00Z")
     path = f"/v1/contracts/{made.json['contract_id']}"
