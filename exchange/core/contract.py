@@ -20,11 +20,6 @@ from exchange.core.terms import Applied, Tier, discounted, tier_of
 
 LeadType = Literal["exclusive", "shared"]
 
-DISCOUNT_WARNING: Final = (
-    "A flat discount in place of returns rewards volume over quality: the seller earns the same "
-    "for a bad lead as for a good one, and no return tells them apart."
-)
-
 ROLLING_DAYS: Final = 30
 
 OWN_REASONS: Final = frozenset({Reason.PROCESSING_LIMIT, Reason.UNREADABLE_LEAD, Reason.INACTIVE})

@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Literal
 
 from exchange.core.contract import (
-    DISCOUNT_WARNING,
     Clauses,
     Contract,
     Trial,
@@ -17,6 +16,7 @@ from exchange.core.contract import (
     is_withdrawn,
     phase,
 )
+from exchange.core.contract_rules import warnings_of
 from exchange.core.money import BASIS_POINTS, MoneyError, parse_signed_cents
 from exchange.core.reasons import REJECTION_REASONS, Reason
 from exchange.core.rejection import ReturnCap
@@ -172,7 +172,7 @@ def _version(
         effective_to=one.effective_to,
         recorded_at=one.recorded_at,
         terms=_terms(one.clauses),
-        warnings=_warnings(one.clauses),
+        warnings=warnings_of(one, record.versions),
     )
 
 
@@ -188,11 +188,6 @@ def _status(
     if one.effective_to is not None and one.effective_to <= now:
         return "ended"
     return "superseded"
-
-
-def _warnings(clauses: Clauses) -> tuple[str, ...]:
-    in_trial = clauses.trial is not None and clauses.trial.discount_bp
-    return (DISCOUNT_WARNING,) if clauses.discount_bp or in_trial else ()
 
 
 def _terms(clauses: Clauses) -> TermsBody:
