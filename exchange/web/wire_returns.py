@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Raw
 
 from exchange.web.wire import Answer, Body
 from exchange.web.wire_accounts import StandingSummary
@@ -59,9 +59,9 @@ class BulkLine(Body, frozen=True, kw_only=True):
 
 
 class BulkBody(Body, frozen=True, kw_only=True):
-    """Leads to be returned, in their order."""
+    """Leads to be returned, in their order: each a `BulkLine`, and read by itself."""
 
-    lines: Annotated[tuple[BulkLine, ...], Meta(min_length=1)]
+    lines: Annotated[tuple[Raw, ...], Meta(min_length=1)]
 
 
 class LineAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
