@@ -11,7 +11,6 @@ import msgspec
 from msgspec import to_builtins
 from msgspec.structs import fields
 
-from exchange.core.contract import NamedClause
 from exchange.core.model import AttributeValue, PingId
 from exchange.core.reasons import Reason
 from exchange.flow.faults import Invalid, NotFound
@@ -26,6 +25,7 @@ from exchange.web.wire import (
     LegAnswer,
     PostAnswer,
     PostBody,
+    ReasonAnswer,
     dollars,
     give_reason,
 )
@@ -137,16 +137,19 @@ def answer_post(result: PostResult) -> PostAnswer:
         lead_id=result.lead_id,
         price=dollars(result.price_cents or 0) if sold else None,
         legs=tuple(_leg(leg) for leg in result.legs),
-        reason=give_reason(result.reason, with_category=True, clause=_clause(result))
-        if result.reason is not None
-        else None,
+        reason=_reason(result),
         test=result.test,
     )
 
 
-def _clause(result: PostResult) -> NamedClause | None:
-    """The clause of a lead's reason: its first leg's, as the reason is."""
-    return result.legs[0].clause if result.legs else None
+def _reason(result: PostResult) -> ReasonAnswer | None:
+    """Why a lead was not sold. Its clause is its first leg's, as the reason is."""
+    if result.reason is None:
+        return None
+    # What keeps a campaign from bidding has no category that says more of a post.
+    with_category = result.reason.category != "no_bid"
+    clause = result.legs[0].clause if result.legs else None
+    return give_reason(result.reason, with_category=with_category, clause=clause)
 
 
 def _leg(leg: LegResult) -> LegAnswer:
