@@ -278,7 +278,13 @@ class Exchange:
             offers=self.offers,
             books=self.books,
             courier=self.courier,
-            terms=SaleTerms(self.market, self.contracts, self.clock),
+            terms=SaleTerms(
+                owner=self.owner,
+                market=self.market,
+                contracts=self.contracts,
+                announcer=self.announcer,
+                clock=self.clock,
+            ),
             announcer=self.announcer,
             clock=self.clock,
             backoff_s=settings.delivery.backoff_ms / 1000,
@@ -433,7 +439,7 @@ class Exchange:
 
     async def _tidy(self, now: datetime) -> None:
         """What is due once a minute."""
-        await self.returning.approve_due(now)
+        await self.returning.decide_due(now)
         await self._housekeeping.tidy(now)
 
     async def _retire(self) -> None:

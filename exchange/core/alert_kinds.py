@@ -77,13 +77,15 @@ MANNERS: Final[Mapping[AlertKind, Manners]] = {
     AlertKind.VERDICT_CHANGED: Manners(
         severity="warning",
         title="Verdict changed",
-        meaning="Who may bid has changed: qualified, conditional or excluded.",
+        meaning="The company has become qualified, conditional or excluded. Of what changes again "
+        "within an hour, what it came to is told when the hour is over.",
         momentary=True,
     ),
     AlertKind.CRM_REJECTIONS: Manners(
         severity="critical",
         title="Leads are lost to failing deliveries",
-        meaning="Deliveries failed for good within the last hour, and count as CRM rejections.",
+        meaning="Deliveries failed for good within the last hour: CRM rejections, which count "
+        "unless the company is protected.",
     ),
     AlertKind.BACKUP_SAVED: Manners(
         severity="warning",
@@ -93,7 +95,7 @@ MANNERS: Final[Mapping[AlertKind, Manners]] = {
     AlertKind.CAP_NEAR: Manners(
         severity="info",
         title="Cap nearly used",
-        meaning="A campaign has used its set part of a cap.",
+        meaning="A campaign has used its set part of a cap, and not all of it.",
         quiet=True,
     ),
     AlertKind.CAP_FULL: Manners(

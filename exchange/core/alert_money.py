@@ -153,7 +153,8 @@ def cap_facts(
     """Tell which of a campaign's caps are nearly or wholly used; each period by itself.
 
     One that is neither is not told of: a cap's alert ends with its period, and not before, as
-    what is held for deliveries comes and goes.
+    what is held for deliveries comes and goes. One that is used up is near no longer, and does not
+    become so again.
     """
     for cap in campaign.caps:
         start, end = period_bounds(cap.period, campaign.schedule.timezone, now)
@@ -169,13 +170,15 @@ def cap_facts(
                 # A rest that pays for no lead is none: spending hardly ever meets its cap.
                 is_full = most - amount < least
                 fact = _cap_fact(campaign, cap, what, amount, most, least, start, end, terms)
-                for kind, is_so in (
-                    (AlertKind.CAP_FULL, is_full),
-                    (AlertKind.CAP_NEAR, not is_full),
-                ):
-                    told = replace(fact, kind=kind, level="over" if is_so else "between")
-                    if is_so or told.key in watches:
-                        yield told
+                full = replace(
+                    fact, kind=AlertKind.CAP_FULL, level="over" if is_full else "between"
+                )
+                was_full = is_full or full.key in watches
+                if was_full:
+                    yield full
+                near = replace(fact, level="under" if was_full else "over")
+                if not was_full or near.key in watches:
+                    yield near
 
 
 def _cap_fact(

@@ -18,6 +18,7 @@ from exchange.core.alerts import Fact, Level, Watch, key_of
 from exchange.core.model import CampaignId, CompanyId
 from exchange.core.money import format_cents, percent_hundredths
 from exchange.core.reasons import Reason
+from exchange.core.standing import Standing
 
 LEAST_ANSWERS: Final = 20
 """Answers of a bidder below which no part of them says anything."""
@@ -85,8 +86,10 @@ class Streak(Struct, frozen=True, kw_only=True):
     why: str | None = None
 
 
-def crm_fact(found: Incidents, terms: Terms) -> Fact:
-    """Tell how many of a campaign's deliveries failed for good within the last hour."""
+def crm_fact(found: Incidents, terms: Terms, standing: Standing | None) -> Fact:
+    """Tell how many of a campaign's deliveries failed for good within the last hour, and whether
+    they count: ``standing`` is its company's.
+    """
     level: Level = "over" if found.count >= terms.crm_rejections else "between"
     if not found.count:
         level = "under"
@@ -98,7 +101,7 @@ def crm_fact(found: Incidents, terms: Terms) -> Fact:
         level=level,
         text=(
             f"{found.count} deliveries worth {format_cents(found.cents)} dollars failed for good "
-            f"in the last hour{f' ({said})' if said else ''}; they count as CRM rejections."
+            f"in the last hour{f' ({said})' if said else ''}; {_what_counts(standing)}."
         ),
         arithmetic=f"{found.count} in the last hour; told from {terms.crm_rejections}",
         values={
@@ -107,6 +110,13 @@ def crm_fact(found: Incidents, terms: Terms) -> Fact:
             **{f"reason_{code}": count for code, count in sorted(found.reasons.items())},
         },
     )
+
+
+def _what_counts(standing: Standing | None) -> str:
+    if standing is None or not standing.protected:
+        return "they count as CRM rejections"
+    left = format_cents(standing.protection_left)
+    return f"as the company is protected, they count only once {left} dollars more are assigned"
 
 
 def saved_fact(found: Incidents) -> Fact:

@@ -24,6 +24,7 @@ from exchange.core.remote import Hearing
 from exchange.core.runner import Runner, base_price
 from exchange.core.standing import Standing, Verdict
 from exchange.core.terms import Applied
+from exchange.core.trial_room import TrialRoom, why_full
 
 NOTHING_HEARD: Final[Hearing] = {}
 
@@ -109,14 +110,15 @@ def decide(
         company_id = runner.campaign.company_id
         company, standing = market.companies.get(company_id), market.standings.get(company_id)
         deal = None if deals is None else deals.by_company.get(company_id)
+        room = None if deal is None else market.contracts.room(deal)
         reason = None
         if runner.campaign.campaign_id not in may_bid:
-            reason = why_not(runner, company, standing, ping, now, deal)
+            reason = why_not(runner, company, standing, ping, now, deal, room)
         if reason is not None:
             refused.append(no_bid(runner, reason))
             continue
         quote = index.quote_of(runner.campaign.campaign_id)
-        entries, lost = price(runner, market, ping, now, drawer, premium, heard, deal, quote)
+        entries, lost = price(runner, market, ping, now, drawer, premium, heard, deal, room, quote)
         bids.extend(entries)
         if not entries and lost is not None:
             refused.append(lost)
@@ -219,6 +221,7 @@ def price(
     premium: bool,
     heard: Hearing,
     deal: Deal | None = None,
+    room: TrialRoom | None = None,
     quote: Quote | None = None,
 ) -> tuple[list[BidEntry], Candidate | None]:
     """A campaign's bids at every share count it may take, or why none of its prices stands.
@@ -272,7 +275,7 @@ def price(
             token=token,
             terms=terms,
         )
-        reason = why_no_room(campaign, company, now, charged)
+        reason = why_no_room(campaign, company, now, charged) or why_full(room, charged)
         if reason is not None:
             no_room = no_room or no_bid(runner, reason)
         elif rectified < floor_cents or rectified == 0:

@@ -7,7 +7,7 @@ planning over an offer; reserving and delivering are elsewhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -76,6 +76,10 @@ def _is_closed(offer: Offer, leg: int, turns: Sequence[Turn], policy: Policy) ->
     return False
 
 
+_TOLD: Final = frozenset({*CONTACT_REASONS, Reason.LOW_SCORE, Reason.TRIAL_FULL})
+"""What a seller reads of the turns that were none: of its contact, and of its contracts."""
+
+
 def why_unsold(turns: Sequence[Turn]) -> Reason:
     """The reason a seller reads for a leg nobody took: the gravest of what its turns met."""
     results = {turn.result for turn in turns}
@@ -85,8 +89,8 @@ def why_unsold(turns: Sequence[Turn]) -> Reason:
         return Reason.DELIVERY_FAILED
     if "refused" in results:
         return Reason.COMPANY_REFUSED
-    unwanted = [turn.reason for turn in turns if turn.reason in CONTACT_REASONS]
-    if unwanted and len(unwanted) == len(turns) and unwanted[0] is not None:
-        # Every company in line would have bought it with another contact.
-        return unwanted[0]
+    told = [turn.reason for turn in turns if turn.reason in _TOLD]
+    if told and len(told) == len(turns) and told[0] is not None:
+        # Every company in line would have bought it with another contact, or under other terms.
+        return told[0]
     return Reason.NO_BUYER_LEFT

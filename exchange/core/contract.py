@@ -9,7 +9,7 @@ from __future__ import annotations
 from calendar import monthrange
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -19,11 +19,6 @@ from exchange.core.rejection import ReturnCap, Terms
 from exchange.core.terms import Applied, Tier, discounted, tier_of
 
 LeadType = Literal["exclusive", "shared"]
-
-DISCOUNT_WARNING: Final = (
-    "A flat discount in place of returns rewards volume over quality: the seller earns the same "
-    "for a bad lead as for a good one, and no return tells them apart."
-)
 
 ROLLING_DAYS: Final = 30
 
@@ -90,6 +85,14 @@ class Contract(Struct, frozen=True, kw_only=True):
     clauses: Clauses
 
 
+class NamedClause(Struct, frozen=True, kw_only=True):
+    """The clause of a version that a refusal follows from."""
+
+    contract_id: str
+    version: int
+    clause: str
+
+
 class Deal(Struct, frozen=True, kw_only=True):
     """What holds between a seller and a company at a moment, ready to be asked.
 
@@ -134,9 +137,9 @@ class Deal(Struct, frozen=True, kw_only=True):
         """Whether leads are sold at a share count; 1 is exclusive."""
         return self.exclusive if share == 1 else self.shared
 
-    def clause(self, name: str) -> dict[str, Any]:
-        """The details of a refusal: which clause of which version it follows from."""
-        return {"contract_id": self.contract_id, "version": self.version, "clause": name}
+    def clause(self, name: str) -> NamedClause:
+        """Which clause of which version a refusal follows from."""
+        return NamedClause(contract_id=self.contract_id, version=self.version, clause=name)
 
 
 def in_force(versions: Iterable[Contract], at: datetime) -> Contract | None:
@@ -207,10 +210,17 @@ def _as_set(reasons: tuple[Reason, ...] | None) -> frozenset[Reason] | None:
     return None if reasons is None else frozenset(reasons)
 
 
-def why_no_trade(deal: Deal, shares: Iterable[int], max_buyers: int, score: int) -> Reason | None:
-    """Why a campaign with prices at these share counts may not bid under a deal, if it may not."""
+def why_no_trade(
+    deal: Deal, shares: Iterable[int], max_buyers: int, score: int, *, is_full: bool = False
+) -> Reason | None:
+    """Why a campaign with prices at these share counts may not bid under a deal, if it may not.
+
+    ``is_full`` tells that the deal's trial has no room at any price.
+    """
     if deal.closed is not None:
         return deal.closed
+    if is_full:
+        return Reason.TRIAL_FULL
     if not any(share <= max_buyers and deal.sells(share) for share in shares):
         return Reason.LEAD_TYPE
     if score < deal.least_score:
@@ -262,6 +272,7 @@ def return_terms(deal: Deal, default: Terms) -> Terms:
         returnable=not deal.discount_bp,
         cap=deal.return_cap,
         reviewed=deal.reviewed,
+        names_reasons=deal.return_reasons is not None,
     )
 
 

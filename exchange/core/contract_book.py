@@ -8,19 +8,14 @@ Source: rules §9.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from exchange.core.contract import Contract, Deal, deal_of, in_force, next_change
 from exchange.core.model import CompanyId, SellerId
-from exchange.core.reasons import Reason
 from exchange.core.terms import NO_RAISE, Raise, raise_by
-
-FULL_S: Final = 60
-"""How long a trial that had no room makes no bids before it is tried again."""
+from exchange.core.trial_room import TrialRoom, TrialUse, room_of
 
 
 class ContractChange(Struct, frozen=True, kw_only=True):
@@ -42,10 +37,13 @@ class SellerDeals(Struct, frozen=True, eq=False):
 
 
 class ContractBook:
-    """The versions of every pair. ``sellers`` is empty while there is no contract at all.
+    """The versions of every pair, and what their trials have used.
+
+    ``sellers`` is empty while there is no contract at all.
 
     ``complete`` is the number up to which no version is missing, for whoever fetches the rest.
     ``raises`` bounds what any version of a company, whenever it holds, adds to its prices.
+    ``used`` counts how often the use of any trial of a seller changed.
     """
 
     def __init__(self) -> None:
@@ -54,7 +52,8 @@ class ContractBook:
         self.complete = 0
         self._ahead: set[int] = set()
         self._deals: dict[SellerId, SellerDeals] = {}
-        self._full: dict[tuple[SellerId, CompanyId], datetime] = {}
+        self._uses: dict[tuple[str, datetime, datetime], TrialUse] = {}
+        self.used: dict[SellerId, int] = {}
 
     def apply(self, change: ContractChange) -> None:
         """Take a version in, once."""
@@ -70,15 +69,21 @@ class ContractBook:
         known = self.raises.get(one.company_id, NO_RAISE)
         self.raises[one.company_id] = raise_by(one.clauses.tiers, known)
         self._deals.pop(one.seller_id, None)
-        self._full.pop((one.seller_id, one.company_id), None)
 
-    def fill(self, seller_id: SellerId, company_id: CompanyId, now: datetime) -> None:
-        """Note that a pair's trial had no room: no bids under it for `FULL_S`.
+    def apply_use(self, use: TrialUse) -> None:
+        """Take in what a trial has used; the newest wins."""
+        key = (use.contract_id, use.starts_at, use.ends_at)
+        known = self._uses.get(key)
+        if known is None or use.version > known.version:
+            self._uses[key] = use
+            self.used[use.seller_id] = self.used.get(use.seller_id, 0) + 1
 
-        A delivery that is refused makes room again, so it is tried anew then.
-        """
-        self._full[seller_id, company_id] = now + timedelta(seconds=FULL_S)
-        self._deals.pop(seller_id, None)
+    def room(self, deal: Deal) -> TrialRoom | None:
+        """What is left of the trial a deal is in; None where none bounds what is bought."""
+        if deal.trial is None or (trial := deal.capped_trial) is None:
+            return None
+        use = self._uses.get((deal.contract_id, trial.starts_at, trial.ends_at))
+        return room_of(trial, use)
 
     def deal(self, seller_id: SellerId, company_id: CompanyId, at: datetime) -> Deal | None:
         """What held between a pair at a moment; None for the vertical's defaults."""
@@ -98,13 +103,8 @@ class ContractBook:
         found: dict[CompanyId, Deal] = {}
         for company_id in companies:
             deal = self.deal(seller_id, company_id, now)
-            if deal is None:
-                continue
-            full_until = self._full.get((seller_id, company_id), now)
-            if full_until > now and deal.capped_trial is not None and deal.closed is None:
-                deal = replace(deal, closed=Reason.TRIAL_FULL)
-                changes.append(full_until)
-            found[company_id] = deal
+            if deal is not None:
+                found[company_id] = deal
         known = self._deals[seller_id] = SellerDeals(
             now, min((moment for moment in changes if moment is not None), default=None), found
         )

@@ -10,9 +10,21 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from exchange.core.contract import Clauses, Contract, Trial
+from exchange.core.contract import Clauses, Contract, Trial, is_withdrawn
 from exchange.core.rejection import ReturnCap
 from exchange.core.terms import Tier
+
+DISCOUNT_WARNING: Final = (
+    "A flat discount in place of returns rewards volume over quality: the seller earns the same "
+    "for a bad lead as for a good one, and no return tells them apart."
+)
+TRIAL_WARNING: Final = (
+    "The trial is over before this version takes effect, and does not continue: under it the pair "
+    "does not trade."
+)
+CONTINUED_WARNING: Final = (
+    "The trial is over before this version takes effect: only the contract's own terms hold."
+)
 
 LEAST_WINDOW_S: Final = 24 * 3600
 MOST_WINDOW_S: Final = 90 * 24 * 3600
@@ -124,6 +136,41 @@ def _check_trial(trial: Trial, discount_bp: int, effective_to: datetime | None) 
         raise ContractFault(
             "terms.trial.return_window_h", "has no meaning: a discount is in place of returns"
         )
+
+
+def warnings_of(version: Contract, versions: Sequence[Contract]) -> tuple[str, ...]:
+    """What a version leads to that its maker may not have meant; ``versions`` are all of its pair's
+    or contract's.
+    """
+    clauses, trial = version.clauses, version.clauses.trial
+    found: list[str] = []
+    if clauses.discount_bp or (trial is not None and trial.discount_bp):
+        found.append(DISCOUNT_WARNING)
+    holds_ever = version.effective_to is None or version.effective_to > version.effective_from
+    if trial is not None and trial.ends_at <= version.effective_from and holds_ever:
+        found.append(TRIAL_WARNING if not trial.continues else CONTINUED_WARNING)
+    found += [
+        f"Version {other.version}, scheduled for {other.effective_from:%Y-%m-%dT%H:%M:%SZ}, is "
+        "withdrawn: this one is newer and takes effect no later."
+        for other in _withdrawn_by(version, versions)
+    ]
+    return tuple(found)
+
+
+def _withdrawn_by(version: Contract, versions: Sequence[Contract]) -> list[Contract]:
+    """The scheduled versions that never take effect since this one was recorded.
+
+    One whose terms this one repeats from the same moment on, to give them an end, goes on in it.
+    """
+    before = [one for one in versions if one.number < version.number]
+    return [
+        one
+        for one in before
+        if one.effective_from > version.recorded_at
+        and one.effective_from >= version.effective_from
+        and not is_withdrawn(one, before)
+        and (one.effective_from, one.clauses) != (version.effective_from, version.clauses)
+    ]
 
 
 def overlapping(versions: Sequence[Contract], effective_from: datetime) -> Contract | None:

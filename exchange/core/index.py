@@ -28,6 +28,8 @@ from exchange.core.reasons import Reason
 from exchange.core.runner import Runner, highest_price, shares
 from exchange.core.shelf import WORD, Shelf
 from exchange.core.standing import Standing, Verdict
+from exchange.core.terms import raise_by
+from exchange.core.trial_room import why_full
 from exchange.core.verticals import Vertical
 
 _QUARTER_MINUTES: Final = 15
@@ -175,6 +177,11 @@ class VerticalIndex:
             # What a contract raises may need more room than was reckoned with.
             self._stale_room |= masks.priced & (self._capped | self._prepaid)
             self._refresh_room(now)
+        if masks.trials:
+            used = self._contracts.used.get(seller_id, 0)
+            if masks.is_stale or masks.used != used:
+                self._refresh_trials(masks)
+                masks.used, masks.is_stale = used, False
         return masks
 
     def is_barred(self, seller_id: SellerId, slot: int, share: int) -> bool:
@@ -192,6 +199,8 @@ class VerticalIndex:
             return left
         for code, mask in masks.closed.items():
             left = _take(left, mask, code, counts)
+        if masks.full:
+            left = _take(left, masks.full, _TRIAL_FULL, counts)
         if masks.only_exclusive:
             left = _take(left, masks.only_exclusive & ~self.taking(1), _LEAD_TYPE, counts)
         if masks.only_shared:
@@ -343,6 +352,21 @@ class VerticalIndex:
             self.tight = _set(self.tight, 1 << slot, self._is_tight(runner, company, now))
         self._stale_room = 0
 
+    def _refresh_trials(self, masks: SellerMasks) -> None:
+        """Look again at trials of a seller whose use changed, and at whom they have room for."""
+        for company_id, deal in masks.trials.items():
+            room = self._contracts.room(deal)
+            if room is None or room == masks.rooms.get(company_id):
+                continue
+            bits, tight = self._of_company.get(company_id, 0), 0
+            if room.spend_cents is not None:
+                raised = raise_by(deal.tiers)
+                for slot in slots_of(bits):
+                    highest = raised.most(highest_price(self.runner_at(slot)))
+                    if why_full(room, highest) is not None:
+                        tight |= 1 << slot
+            masks.put_room(company_id, room, bits, tight)
+
     def _is_tight(self, runner: Runner, company: Company | None, now: datetime) -> bool:
         """Whether a campaign's room may depend on what a lead costs, under whatever contract."""
         if company is None:
@@ -368,6 +392,7 @@ _LEAD_AGE: Final = Reason.LEAD_AGE.code
 _SUPPRESSED: Final = Reason.SUPPRESSED.code
 _SOLD_BEFORE: Final = Reason.SOLD_BEFORE.code
 _SHARE_MODE: Final = Reason.SHARE_MODE.code
+_TRIAL_FULL: Final = Reason.TRIAL_FULL.code
 _LEAD_TYPE: Final = Reason.LEAD_TYPE.code
 _LOW_SCORE: Final = Reason.LOW_SCORE.code
 _CRM_GATE: Final = Reason.CRM_GATE.code

@@ -15,6 +15,7 @@ from exchange.core.quality.requires import demand_unmet
 from exchange.core.reasons import Reason
 from exchange.core.runner import Runner, shares
 from exchange.core.standing import Standing, Verdict
+from exchange.core.trial_room import TrialRoom, why_full
 
 
 def why_not(
@@ -24,10 +25,12 @@ def why_not(
     ping: Ping,
     now: datetime,
     deal: Deal | None = None,
+    room: TrialRoom | None = None,
 ) -> Reason | None:
     """The first reason, in the rules' order, for which a campaign does not bid; None if it may.
 
-    ``deal`` is what holds between the ping's seller and the company, where they have a contract.
+    ``deal`` is what holds between the ping's seller and the company, where they have a contract,
+    ``room`` what is left of its trial.
     """
     campaign = runner.campaign
     if company is None or not company.active or not campaign.active:
@@ -52,7 +55,13 @@ def why_not(
     if not any(share <= ping.max_buyers for share in shares(campaign)):
         return Reason.SHARE_MODE
     if deal is not None:
-        kept = why_no_trade(deal, shares(campaign), ping.max_buyers, ping.quality_score)
+        kept = why_no_trade(
+            deal,
+            shares(campaign),
+            ping.max_buyers,
+            ping.quality_score,
+            is_full=why_full(room, 0) is not None,
+        )
         if kept is not None:
             return kept
     if standing is None or standing.verdict is Verdict.EXCLUDED:

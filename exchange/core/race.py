@@ -34,6 +34,7 @@ from exchange.core.remote import Hearing
 from exchange.core.runner import base_price
 from exchange.core.shelf import WORD
 from exchange.core.terms import Raise
+from exchange.core.trial_room import why_full
 
 MOST_FALLEN: Final = 50
 """Campaigns below floor or minimum, or without room, a receipt tells of; the others are counted."""
@@ -76,7 +77,7 @@ class _Race:
 
     __slots__ = (
         "_deep", "_draw_key", "_fallen", "_floor", "_has_first_look", "_heard", "_index",
-        "_market", "_now", "_pact", "_ping", "_policy", "_premium", "_priced", "_told",
+        "_market", "_now", "_pact", "_ping", "_policy", "_premium", "_priced", "_tight", "_told",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +92,9 @@ class _Race:
         self._index = market.indexes[ping.vertical]
         self._pact = self._index.contracts_of(ping.seller_id, now)
         self._priced = 0 if self._pact is None else self._pact.priced
+        self._tight = (
+            self._index.tight if self._pact is None else self._index.tight | self._pact.tight
+        )
         self._has_first_look = self._pact is not None and self._pact.first_look != 0
         self._floor = max(market.verticals[ping.vertical].floor_cents, 1)
         self._premium = ping.vertical in market.premium and is_premium(market, ping)
@@ -102,7 +106,7 @@ class _Race:
         mask, counts = gated.mask, gated.counts
         # A campaign short of room may not be able to bid at all, however far from winning it is;
         # and why a bidder that was asked did not bid is always told.
-        looked = self._index.tight | self._index.remote
+        looked = self._tight | self._index.remote
         for slot in slots_of(mask & looked):
             self._look(slot)
         award = self._award(mask)
@@ -200,7 +204,7 @@ class _Race:
         """
         index = self._index
         quotes, top_of = index.quotes, index.tops.__getitem__
-        floor, min_price, tight = self._floor, self._ping.min_price_cents, index.tight
+        floor, min_price, tight = self._floor, self._ping.min_price_cents, self._tight
         attributes, policy = self._ping.attributes, self._policy
         enough = least if raised is None else least_top(raised, least)
         words = index.shelf.words(mask)
@@ -318,7 +322,10 @@ class _Race:
 
     def _no_room(self, quote: Quote, price: Price) -> Reason | None:
         company = self._market.companies[quote.company_id]
-        return why_no_room(quote.runner.campaign, company, self._now, price.charged_cents)
+        reason = why_no_room(quote.runner.campaign, company, self._now, price.charged_cents)
+        if reason is not None or self._pact is None:
+            return reason
+        return why_full(self._pact.rooms.get(quote.company_id), price.charged_cents)
 
     def _look(self, slot: int) -> None:
         """Note why a campaign has no price that stands at any share count, if it has none.
@@ -331,7 +338,7 @@ class _Race:
         lost: tuple[Reason, Price, int] | None = None
         no_room: Reason | None = None
         silent: Reason | None = None
-        tight = self._index.tight >> slot & 1
+        tight = self._tight >> slot & 1
         deal = self._deal(quote)
         for share in range(1, self._ping.max_buyers + 1):
             if deal is not None and not deal.sells(share):

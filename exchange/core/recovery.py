@@ -62,12 +62,16 @@ class ResetDue(Struct, frozen=True, kw_only=True):
 class Room(Struct, frozen=True, kw_only=True):
     """What may still be rejected, in cents, before a verdict changes for the worse.
 
-    ``crm_cents`` until the gate closes, ``overall_cents`` until the company is conditional; None
-    where a cent has no fixed weight (recency weighting), or the line is crossed already.
+    A delivery that fails for good is assigned with its failure, a lead that is returned was
+    assigned before. ``crm_cents`` may fail until the gate closes, ``overall_cents`` be returned and
+    ``overall_crm_cents`` fail until the company is conditional. None where a cent has no fixed
+    weight (recency weighting), the line is crossed already, or no sum crosses it (failures of a
+    protected company, a line at 100 %).
     """
 
     crm_cents: int | None
     overall_cents: int | None
+    overall_crm_cents: int | None
 
 
 class ProtectionEnd(Struct, frozen=True, kw_only=True):
@@ -181,20 +185,30 @@ def reset_due(window: Window, today: date, now: datetime, policy: Policy) -> Res
 
 
 def room_left(standing: Standing, policy: Policy) -> Room:
-    """How much more of what is assigned already may be rejected before a verdict changes."""
-    if policy.half_life_days is not None:
-        return Room(crm_cents=None, overall_cents=None)
-    part, whole = gate_threshold(standing.day, policy)
-    crm = None
-    if not standing.protected and standing.verdict is not Verdict.EXCLUDED:
-        crm = part * standing.crm_assigned // whole - standing.crm_rejected
-        crm = min(crm, standing.crm_assigned - standing.crm_rejected)
-    overall = None
-    if standing.verdict is Verdict.QUALIFIED and standing.overall_assigned:
-        limit = policy.conditional_overall_bp * standing.overall_assigned
-        overall = _up(limit, BASIS_POINTS) - 1 - standing.overall_rejected
-        overall = min(overall, standing.overall_assigned - standing.overall_rejected)
-    return Room(crm_cents=crm, overall_cents=overall)
+    """How much more may fail or be returned before a verdict changes.
+
+    Failing v more of A assigned and R rejected, a line at part ÷ whole is reached where
+    (R + v) ÷ (A + v) is; returning v of what was sold, where (R + v) ÷ A is.
+    """
+    crm = overall = overall_crm = None
+    if policy.half_life_days is None:
+        limit_bp = policy.conditional_overall_bp
+        assigned, rejected = standing.overall_assigned, standing.overall_rejected
+        if standing.verdict is Verdict.QUALIFIED and assigned:
+            overall = _up(limit_bp * assigned, BASIS_POINTS) - 1 - rejected
+            sold = standing.raw_assigned - standing.raw_crm
+            overall = min(overall, sold - standing.raw_manual)
+        if not standing.protected:
+            part, whole = gate_threshold(standing.day, policy)
+            above = part * standing.crm_assigned - whole * standing.crm_rejected
+            if standing.verdict is not Verdict.EXCLUDED and part < whole:
+                # Just at the threshold it still bids.
+                crm = above // (whole - part)
+            below = limit_bp * assigned - BASIS_POINTS * rejected
+            if standing.verdict is Verdict.QUALIFIED and limit_bp < BASIS_POINTS:
+                # Just at the limit it is conditional.
+                overall_crm = max(0, _up(below, BASIS_POINTS - limit_bp) - 1)
+    return Room(crm_cents=crm, overall_cents=overall, overall_crm_cents=overall_crm)
 
 
 def _lift(

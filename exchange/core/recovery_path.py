@@ -232,11 +232,19 @@ def _keep(found: Recovery) -> Step:
     if room.overall_cents is None:
         return Step(kind="keep", text="You are qualified: there is nothing to recover from.")
     told = (
-        "You are qualified. Of what is assigned to you now, "
-        f"{_dollars(room.overall_cents)} more could be rejected before you lose first look"
+        "You are qualified. Of the leads you were sold, "
+        f"{_dollars(room.overall_cents)} more could be returned before you lose first look"
     )
-    if room.crm_cents is not None:
-        told += f", and {_dollars(room.crm_cents)} more fail in your CRM before the gate closes"
+    failing = [
+        f"{_dollars(cents)} before {line}"
+        for cents, line in (
+            (room.overall_crm_cents, "that"),
+            (room.crm_cents, "the gate closes"),
+        )
+        if cents is not None
+    ]
+    if failing:
+        told += f"; of leads to come, {' and '.join(failing)} could fail in your CRM"
     return Step(kind="keep", cents=room.overall_cents, text=f"{told}.")
 
 

@@ -43,7 +43,8 @@ class Terms(Struct, frozen=True, kw_only=True):
     """What a sale's terms say of returns; the default allows every reason without a bound.
 
     Under a contract, ``contract_id`` and ``version`` name it. ``returned`` is what the ``cap`` is
-    held against. With ``reviewed`` a return waits for the operator's review.
+    held against. With ``reviewed`` a return waits for the operator's review. ``names_reasons``
+    tells that ``allowed`` are the contract's, whatever it leaves out.
     """
 
     allowed: frozenset[Reason] = frozenset(REJECTION_REASONS.values())
@@ -53,6 +54,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     cap: ReturnCap | None = None
     returned: Returned = Returned()
     reviewed: bool = False
+    names_reasons: bool = False
 
 
 class Classified(Struct, frozen=True):

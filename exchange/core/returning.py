@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from exchange.core.reasons import Reason
+from exchange.core.rejection import Terms
 
 ReturnStatus = Literal["accepted", "in_review", "declined", "reversed"]
 """Accepted and in review count in the company's rates; only accepted ones move money."""
@@ -35,12 +36,21 @@ class ReturnPolicy(Struct, frozen=True, kw_only=True):
         return self.review == "all" or reason is Reason.REASON_UNCLEAR
 
     def review_ends_at(self, asked_at: datetime) -> datetime:
-        """When a review that nobody decided is approved by itself."""
+        """When a review that nobody decided is decided by itself."""
         return asked_at + timedelta(seconds=self.review_s)
 
     def disputable_until(self, accepted_at: datetime | None) -> datetime | None:
         """Until when the seller may dispute; that moment itself is too late."""
         return None if accepted_at is None else accepted_at + timedelta(seconds=self.dispute_s)
+
+
+def judge_silence(reason: Reason, terms: Terms) -> Reason | None:
+    """Why a return that nobody reviewed in time is declined, or None if that approves it.
+
+    A contract that names reasons credits none that nobody has read.
+    """
+    unread = reason is Reason.REASON_UNCLEAR and terms.names_reasons
+    return Reason.REASON_NOT_ALLOWED if unread else None
 
 
 def judge_dispute(

@@ -196,7 +196,9 @@ class Alerting:
     ) -> list[Fact]:
         failed, saved = await self._books.incidents(now - timedelta(hours=INCIDENT_HOURS))
         facts = [
-            crm_fact(found, terms_of(found.company_id))
+            crm_fact(
+                found, terms_of(found.company_id), self._market.standings.get(found.company_id)
+            )
             for found in _with_calm(failed, memory, AlertKind.CRM_REJECTIONS)
         ]
         facts += [saved_fact(f) for f in _with_calm(saved, memory, AlertKind.BACKUP_SAVED)]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from exchange.core.changes import CampaignChange, CompanyChange
+from exchange.core.changes import CompanyChange
 from exchange.core.contract_book import ContractChange
 from exchange.core.filters import FilterError
 from exchange.core.market import Market
 from exchange.core.model import CompanyId
-from exchange.flow.market_ports import Mirror
-
-Change = CompanyChange | CampaignChange | ContractChange
+from exchange.core.trial_room import TrialUse
+from exchange.flow.market_ports import Change, Mirror
 
 
 class Announcer:
@@ -40,6 +39,9 @@ class Announcer:
             return
         if isinstance(change, ContractChange):
             self._market.contracts.apply(change)
+            return
+        if isinstance(change, TrialUse):
+            self._market.contracts.apply_use(change)
             return
         try:
             self._market.apply_campaign(change)

@@ -58,13 +58,16 @@ class BulkReturns:
 
     async def _take(self, company_id: CompanyId, line: Line) -> LineResult:
         if self._unavailable >= MOST_UNAVAILABLE:
-            return LineResult(number=line.number, lead_id=line.lead_id, status="not_tried")
+            return _not_tried(line)
         try:
             if line.fault is not None:
                 raise line.fault
             result = await self._do(company_id, line)
+        except Unavailable:
+            self._unavailable += 1
+            return _not_tried(line)
         except Fault as fault:
-            self._unavailable = self._unavailable + 1 if isinstance(fault, Unavailable) else 0
+            self._unavailable = 0
             return LineResult(
                 number=line.number, lead_id=line.lead_id, status="refused", fault=fault
             )
@@ -113,3 +116,15 @@ class BulkReturns:
             value_cents=0 if is_repeat else foreseen.value_cents,
             standing=self._weigh(self._window),
         )
+
+
+def _not_tried(line: Line) -> LineResult:
+    """A line that nothing was said of. Should it have been booked as the books went away, it is
+    told so when it is sent again.
+    """
+    return LineResult(
+        number=line.number,
+        lead_id=line.lead_id,
+        status="not_tried",
+        fault=Unavailable("The database is away; send this line again: none is booked twice."),
+    )

@@ -15,6 +15,7 @@ from msgspec import Struct
 from exchange.core.contract import Clauses, Contract, Trial
 from exchange.core.model import CompanyId, DeliveryId, LeadId, SellerId
 from exchange.core.reasons import Reason
+from exchange.core.trial_room import TrialUse
 
 
 class Draft(Struct, frozen=True, kw_only=True):
@@ -54,6 +55,8 @@ class TrialHold(Struct, frozen=True, kw_only=True):
 
     delivery_id: DeliveryId
     contract_id: str
+    seller_id: SellerId
+    company_id: CompanyId
     trial: Trial
     offered_at: datetime
     charged_cents: int
@@ -66,11 +69,22 @@ class SaleContracts(Protocol):
         """Note a refusal outside its contract, once for its delivery."""
         ...
 
-    async def hold_trial(self, hold: TrialHold) -> bool:
+    async def hold_trial(self, hold: TrialHold) -> tuple[bool, TrialUse]:
         """Take room in a trial for a delivery, once; False where there is none.
 
-        It is free again once the delivery has ended without a sale.
+        It is free again once the delivery has ended without a sale. Gives what the trial has used
+        then, to be told.
         """
+        ...
+
+    async def leave_trial(
+        self, contract_id: str, delivery_id: DeliveryId, lead_id: LeadId, owner: str
+    ) -> Sequence[TrialUse]:
+        """Give room back that no delivery was written for; gives what is used, to be told."""
+        ...
+
+    async def trial_uses(self, contract_id: str) -> Sequence[TrialUse]:
+        """What every trial of a contract has used, to be told."""
         ...
 
 

@@ -104,6 +104,8 @@ class Following:
             self._announcer.apply(campaign)
         for contract in await self._snapshots.contracts(0):
             self._announcer.apply(contract)
+        for use in await self._snapshots.trial_uses(now):
+            self._announcer.apply(use)
 
     async def mend(self) -> None:
         """Fetch what this worker missed, write again what the mirror missed."""
@@ -144,6 +146,9 @@ class Following:
             self._announcer.apply(campaign)
         for contract in await self._snapshots.contracts(self._market.contracts.complete):
             self._announcer.apply(contract)
+        if self._market.contracts.sellers:
+            for use in await self._snapshots.trial_uses_within(LOOK_BACK_S):
+                self._announcer.apply(use)
 
     async def _catch_up_mirror(self) -> None:
         """Write what a worker booked and, being killed, told nobody."""

@@ -13,12 +13,15 @@ from typing import Protocol
 from exchange.core.changes import CampaignChange, CompanyChange
 from exchange.core.contract_book import ContractChange
 from exchange.core.model import CompanyId
+from exchange.core.trial_room import TrialUse
+
+Change = CompanyChange | CampaignChange | ContractChange | TrialUse
 
 
 class Mirror(Protocol):
     """The fast copy of windows and usage, and the word to other workers."""
 
-    async def publish(self, change: CompanyChange | CampaignChange | ContractChange) -> None:
+    async def publish(self, change: Change) -> None:
         """Write a change and tell every worker; failure is kept and mended in the background."""
         ...
 
@@ -44,7 +47,7 @@ class Feed(Protocol):
 
     async def follow(
         self,
-        apply: Callable[[CompanyChange | CampaignChange | ContractChange], None],
+        apply: Callable[[Change], None],
         resubscribed: Callable[[], Awaitable[None]],
     ) -> None:
         """Apply every change as it comes, for ever; ``resubscribed`` after each subscription."""
@@ -66,6 +69,14 @@ class Snapshots(Protocol):
 
     async def contracts(self, since_number: int) -> list[ContractChange]:
         """Contracts' versions recorded after a number, in their order; 0 gives all."""
+        ...
+
+    async def trial_uses(self, now: datetime) -> list[TrialUse]:
+        """What every trial that has not ended has used."""
+        ...
+
+    async def trial_uses_within(self, within_s: float) -> list[TrialUse]:
+        """What those trials have used that changed within the last ``within_s`` seconds."""
         ...
 
     async def versions(self, within_s: float) -> dict[CompanyId, int]:

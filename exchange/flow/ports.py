@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 from exchange.core.auction import Candidate
 from exchange.core.cascade import Assignment, Turn
 from exchange.core.changes import CompanyChange
+from exchange.core.contract import NamedClause
 from exchange.core.lifecycle import State
 from exchange.core.model import (
     Campaign,
@@ -78,7 +79,8 @@ class PostRequest(Struct, frozen=True, kw_only=True):
 class LegResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one leg: the seller's price in cents if it was sold, else why not.
 
-    ``redirect_url`` is where the company that took it wants the consumer sent.
+    ``redirect_url`` is where the company that took it wants the consumer sent, ``clause`` the
+    contract's that its reason follows from.
     """
 
     leg_id: str
@@ -86,6 +88,7 @@ class LegResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     price_cents: int | None = None
     reason: Reason | None = None
     redirect_url: str | None = None
+    clause: NamedClause | None = None
 
 
 class PostResult(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,6 +6,7 @@ Source: rules §2, §7.
 from __future__ import annotations
 
 from exchange.core.cascade import Assignment, Turn, why_unsold
+from exchange.core.contract import NamedClause
 from exchange.core.lifecycle import Event, State, advance
 from exchange.core.reasons import Reason
 from exchange.flow.ports import Attempt, LegResult, OpenLead, PostResult
@@ -20,6 +21,7 @@ class Progress:
         self.states = list(lead.legs)
         self.sold_cents = dict(lead.sold_cents)
         self._redirects: dict[int, str] = {}
+        self._clauses: dict[tuple[int, Reason], NamedClause] = {}
 
     def advance(self, leg: int, event: Event) -> None:
         """Move a leg along the life cycle."""
@@ -27,8 +29,12 @@ class Progress:
             return  # A further company's turn at a leg that is being delivered already.
         self.states[leg] = advance(self.states[leg], event)
 
-    def no_room(self, assignment: Assignment, reason: Reason) -> None:
-        """Note that a company in line had no room, or may not buy."""
+    def no_room(
+        self, assignment: Assignment, reason: Reason, clause: NamedClause | None = None
+    ) -> None:
+        """Note that a company in line had no room, or may not buy; ``clause`` is its contract's."""
+        if clause is not None:
+            self._clauses.setdefault((assignment.leg, reason), clause)
         self.turns.append(
             Turn(leg=assignment.leg, place=assignment.place, result="no_room", reason=reason)
         )
@@ -77,4 +83,5 @@ class Progress:
         if state is State.INVALID:
             return LegResult(leg_id=leg_id, status="unsold", reason=Reason.UNREADABLE_LEAD)
         reason = why_unsold([turn for turn in self.turns if turn.leg == leg])
-        return LegResult(leg_id=leg_id, status="unsold", reason=reason)
+        clause = self._clauses.get((leg, reason))
+        return LegResult(leg_id=leg_id, status="unsold", reason=reason, clause=clause)

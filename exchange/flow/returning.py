@@ -6,7 +6,7 @@ and disputes) and by `exchange.flow.returns`. Source: rules §8.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Literal, Protocol
 
@@ -49,6 +49,7 @@ class Return(Struct, frozen=True, kw_only=True):
 
     ``kind`` crm is a delivery that failed for good: it was never sold, and only an operator sees
     it here. ``reason`` is REASON_UNCLEAR while nobody has said what an unclear text stands for.
+    ``clause`` is the contract's that it was declined by, where nobody reviewed it in time.
     """
 
     rejection_id: str
@@ -70,6 +71,7 @@ class Return(Struct, frozen=True, kw_only=True):
     decided_at: datetime | None = None
     decided_by: Decider | None = None
     decision: str | None = None
+    clause: Mapping[str, object] = {}
     dispute: Dispute | None = None
 
 
@@ -183,8 +185,11 @@ class Reviews(Protocol):
         """Approve or decline. Raises NotFound, Invalid, Conflict where it was decided otherwise."""
         ...
 
-    async def approve_due(self, now: datetime, day: date) -> CompanyChange | None:
-        """Approve one return whose review nobody decided in time; None if there is none."""
+    async def decide_due(self, now: datetime, day: date) -> CompanyChange | None:
+        """Decide one return whose review nobody decided in time; None if there is none.
+
+        Silence approves, but no text without a reason where the contract names reasons.
+        """
         ...
 
     async def open_dispute(

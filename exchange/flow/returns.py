@@ -43,7 +43,7 @@ MOST_FILES: Final = 4
 """Bulk returns a worker has under way: each is in memory whole, and asks the books line by line."""
 
 MOST_DUE: Final = 100
-"""Reviews approved by themselves in one turn of a worker; the next turn goes on."""
+"""Reviews decided by themselves in one turn of a worker; the next turn goes on."""
 
 
 class Returning:
@@ -201,10 +201,10 @@ class Returning:
         )
         return await self._told(rejection_id, change)
 
-    async def approve_due(self, now: datetime) -> int:
-        """Approve what nobody reviewed in time; gives how many returns that were."""
+    async def decide_due(self, now: datetime) -> int:
+        """Decide what nobody reviewed in time; gives how many returns that were."""
         for done in range(MOST_DUE):
-            change = await self._reviews.approve_due(now, self._today(now))
+            change = await self._reviews.decide_due(now, self._today(now))
             if change is None:
                 return done
             await self._announcer.tell(change)

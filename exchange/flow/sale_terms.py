@@ -6,10 +6,12 @@ The version in force when the lead was offered holds. Source: rules §9.
 from __future__ import annotations
 
 from exchange.core.cascade import Assignment
-from exchange.core.contract import Deal, Trial, judge_refusal
+from exchange.core.contract import Deal, NamedClause, Trial, judge_refusal
 from exchange.core.market import Market
 from exchange.core.model import DeliveryId
+from exchange.core.quality.grading import posted_score
 from exchange.core.reasons import Reason
+from exchange.flow.announce import Announcer
 from exchange.flow.contracts import Breach, SaleContracts, TrialHold
 from exchange.flow.ports import Attempt, Clock, OpenLead
 
@@ -17,9 +19,19 @@ from exchange.flow.ports import Attempt, Clock, OpenLead
 class SaleTerms:
     """The terms of leads' sales."""
 
-    def __init__(self, market: Market, contracts: SaleContracts, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        owner: str,
+        market: Market,
+        contracts: SaleContracts,
+        announcer: Announcer,
+        clock: Clock,
+    ) -> None:
+        self._owner = owner
         self._market = market
         self._contracts = contracts
+        self._announcer = announcer
         self._clock = clock
 
     def window_s(self, lead: OpenLead, assignment: Assignment) -> int:
@@ -34,27 +46,64 @@ class SaleTerms:
         deal = self._deal(lead, assignment)
         return None if deal is None or lead.offer.test else deal.capped_trial
 
+    def clause(self, lead: OpenLead, assignment: Assignment, name: str) -> NamedClause | None:
+        """A clause of what held when the lead was offered; None where there was no contract."""
+        deal = self._deal(lead, assignment)
+        return None if deal is None else deal.clause(name)
+
+    def is_below_tiers(self, lead: OpenLead, assignment: Assignment) -> bool:
+        """Whether the lead scores less, with its contact, than the lowest tier of the contract.
+
+        Its tier and price stay those of the ping: the offer binds.
+        """
+        deal = self._deal(lead, assignment)
+        return deal is not None and posted_score(lead.offer) < deal.least_score
+
     async def hold_trial(
         self, lead: OpenLead, assignment: Assignment, delivery_id: DeliveryId
     ) -> bool:
-        """Take room where the lead was offered in a trial with a cap; False where none is left."""
+        """Take room where the lead was offered in a trial with a cap; False where none is left.
+
+        Every worker is told what the trial has used.
+        """
         deal, trial = self._deal(lead, assignment), self.trial(lead, assignment)
         if deal is None or trial is None:
             return True
         ranked, offer = assignment.ranked, lead.offer
-        held = await self._contracts.hold_trial(
+        held, use = await self._contracts.hold_trial(
             TrialHold(
                 delivery_id=delivery_id,
                 contract_id=deal.contract_id,
+                seller_id=offer.seller_id,
+                company_id=ranked.company_id,
                 trial=trial,
                 offered_at=offer.decided_at,
                 charged_cents=ranked.charged_cents,
             )
         )
-        if not held:
-            now = self._clock.now()
-            self._market.contracts.fill(offer.seller_id, ranked.company_id, now)
+        await self._announcer.tell(use)
         return held
+
+    async def leave_trial(
+        self, lead: OpenLead, assignment: Assignment, delivery_id: DeliveryId
+    ) -> None:
+        """Give room back that was held for a delivery which the company had no other room for."""
+        deal = self._deal(lead, assignment)
+        if deal is None or self.trial(lead, assignment) is None:
+            return
+        uses = await self._contracts.leave_trial(
+            deal.contract_id, delivery_id, lead.lead_id, self._owner
+        )
+        for use in uses:
+            await self._announcer.tell(use)
+
+    async def tell_freed(self, lead: OpenLead, assignment: Assignment) -> None:
+        """Tell that a delivery which ended without a sale left its room in a trial."""
+        deal = self._deal(lead, assignment)
+        if deal is None or self.trial(lead, assignment) is None:
+            return
+        for use in await self._contracts.trial_uses(deal.contract_id):
+            await self._announcer.tell(use)
 
     async def note_breach(
         self, lead: OpenLead, assignment: Assignment, delivery_id: DeliveryId, attempt: Attempt

@@ -97,6 +97,8 @@ class Selling:
             return None
         if self._terms.trial(lead, assignments[0]) is not None:
             return None
+        if self._terms.is_below_tiers(lead, assignments[0]):
+            return None
         run, attempt = Progress(lead), Attempt(result="accepted", kind=campaign.delivery[0].kind)
         run.advance(assignments[0].leg, Event.CLAIMED)
         run.advance(assignments[0].leg, Event.ACCEPTED)
@@ -199,8 +201,13 @@ class Selling:
             if unwanted is not None:
                 run.no_room(assignment, unwanted)
                 return False
+        if self._terms.is_below_tiers(run.lead, assignment):
+            clause = self._terms.clause(run.lead, assignment, "tiers")
+            run.no_room(assignment, Reason.LOW_SCORE, clause)
+            return False
         if not await self._terms.hold_trial(run.lead, assignment, delivery_id):
-            run.no_room(assignment, Reason.TRIAL_FULL)
+            clause = self._terms.clause(run.lead, assignment, "trial")
+            run.no_room(assignment, Reason.TRIAL_FULL, clause)
             return False
         now = self._clock.now()
         outcome, change = await self._books.reserve(
@@ -218,6 +225,7 @@ class Selling:
         if outcome == "lost":
             raise LostLead
         if outcome != "reserved":
+            await self._terms.leave_trial(run.lead, assignment, delivery_id)
             run.no_room(assignment, _NO_ROOM.get(outcome, Reason.INACTIVE))
             return False
         run.advance(assignment.leg, Event.CLAIMED)
@@ -251,6 +259,8 @@ class Selling:
         run.turned(assignment, attempt)
         if change is not None:
             await self._announcer.tell(change)
+        if not accepted:
+            await self._terms.tell_freed(run.lead, assignment)
 
     async def _close(self, run: Progress, *, timed_out: bool) -> PostResult:
         lead = run.lead

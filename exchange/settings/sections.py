@@ -184,7 +184,7 @@ class ReturnSettings(Struct, frozen=True, kw_only=True):
         Meta(description="Returns reviewed: contracts' and those asked for, unclear texts, all"),
     ] = "asked"
     review_hours: Annotated[
-        int, _whole(1, 720, "Hours after which a return nobody reviewed is approved")
+        int, _whole(1, 720, "Hours after which a return nobody reviewed is decided by itself")
     ] = 72
     dispute_days: Annotated[
         int, _whole(1, 90, "Days in which a seller may dispute an accepted return")

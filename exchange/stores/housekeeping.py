@@ -1,4 +1,5 @@
-"""Dropping what is no longer needed: old receipts and campaigns, past cap periods, dead workers.
+"""Dropping what is no longer needed: old receipts and campaigns, past cap periods, dead workers and
+the room they held in trials.
 
 Leads, sales and the ledger are kept for ever. Bounded at every turn, so that it never holds up
 what sells.
@@ -31,4 +32,5 @@ class Housekeeping:
         await self._postgres.run("drop_receipts", oldest, RECEIPTS_AT_ONCE)
         await self._postgres.run("drop_campaign_past", oldest, RECEIPTS_AT_ONCE)
         await self._postgres.run("drop_old_usage", now - timedelta(days=USAGE_DAYS))
+        await self._postgres.run("drop_unused_trial_room")
         await self._postgres.run("forget_workers")

@@ -63,7 +63,7 @@ def away_as_unavailable() -> Iterator[None]:
     try:
         yield
     except _AWAY as error:
-        raise Unavailable(f"the database is away ({type(error).__name__})") from error
+        raise Unavailable("The database is away; try again.") from error
 
 
 async def _leave_as_it_is(_connection: Any) -> None:
@@ -112,7 +112,7 @@ class Postgres:
     async def connection(self) -> AsyncIterator[Any]:
         """A connection for statements that belong together."""
         if self._pool is None:
-            raise Unavailable("the database is not connected")
+            raise Unavailable("The database is not connected; try again.")
         with away_as_unavailable():
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
                 yield connection

@@ -17,8 +17,9 @@ from uuid_utils import uuid7
 from exchange.core.contract import Clauses, Contract, in_force
 from exchange.core.contract_book import ContractChange
 from exchange.core.contract_rules import ContractFault, check_contract, overlapping
-from exchange.core.model import CompanyId, SellerId
+from exchange.core.model import CompanyId, DeliveryId, LeadId, SellerId
 from exchange.core.reasons import Reason
+from exchange.core.trial_room import TrialUse
 from exchange.flow.contracts import Breach, ContractRecord, Draft, TrialHold
 from exchange.flow.faults import Conflict, Invalid
 from exchange.stores.postgres import QUERIES, Postgres, Record
@@ -34,7 +35,7 @@ class PostgresContracts:
     """Contracts and their versions."""
 
     def __init__(
-        self, postgres: Postgres, announce: Callable[[ContractChange], Awaitable[None]]
+        self, postgres: Postgres, announce: Callable[[ContractChange | TrialUse], Awaitable[None]]
     ) -> None:
         self._postgres = postgres
         self._announce = announce
@@ -143,10 +144,10 @@ class PostgresContracts:
             breach.noted_at,
         )
 
-    async def hold_trial(self, hold: TrialHold) -> bool:
+    async def hold_trial(self, hold: TrialHold) -> tuple[bool, TrialUse]:
         """Take room in a trial for a delivery, once; False where there is none."""
-        held = await self._postgres.value(
-            "hold_trial",
+        row = await self._postgres.row(
+            "take_trial_room",
             hold.delivery_id,
             hold.contract_id,
             hold.offered_at,
@@ -156,7 +157,30 @@ class PostgresContracts:
             hold.trial.leads,
             hold.trial.spend_cents,
         )
-        return bool(held)
+        if row is None:
+            raise RuntimeError("take_trial_room gave no row")
+        return row["held"], TrialUse(
+            contract_id=hold.contract_id,
+            seller_id=hold.seller_id,
+            company_id=hold.company_id,
+            version=row["version"],
+            starts_at=hold.trial.starts_at,
+            ends_at=hold.trial.ends_at,
+            leads=row["leads"],
+            spend_cents=row["spend"],
+        )
+
+    async def leave_trial(
+        self, contract_id: str, delivery_id: DeliveryId, lead_id: LeadId, owner: str
+    ) -> Sequence[TrialUse]:
+        """Give room back that no delivery was written for; gives what is used, to be told."""
+        await self._postgres.run("leave_trial_room", contract_id, delivery_id, lead_id, owner)
+        return await self.trial_uses(contract_id)
+
+    async def trial_uses(self, contract_id: str) -> Sequence[TrialUse]:
+        """What every trial of a contract has used, to be told."""
+        rows = await self._postgres.rows("trials_of_contract", contract_id)
+        return [read_use(row) for row in rows]
 
     async def breaches(self, contract_id: str | None, after: str, limit: int) -> Sequence[Breach]:
         """Refusals outside a contract, or any, in the order of their deliveries' ids."""
@@ -198,6 +222,10 @@ class PostgresContracts:
 
     async def _told(self, contract_id: str, written: Contract | None) -> ContractRecord:
         if written is not None:
+            # A trial that is recorded anew may have been used in part already.
+            if written.clauses.trial is not None:
+                for use in await self.trial_uses(contract_id):
+                    await self._announce(use)
             await self._announce(ContractChange(contract=written))
         record = await self.contract(contract_id)
         if record is None:
@@ -219,6 +247,20 @@ class PostgresContracts:
             )
             for row in rows
         ]
+
+
+def read_use(row: Record) -> TrialUse:
+    """What a trial has used, of the view ``trial_room``."""
+    return TrialUse(
+        contract_id=row["contract_id"],
+        seller_id=row["seller_id"],
+        company_id=row["company_id"],
+        version=row["version"],
+        starts_at=row["starts_at"],
+        ends_at=row["ends_at"],
+        leads=row["leads"],
+        spend_cents=row["spend"],
+    )
 
 
 def read_version(row: Record) -> Contract:
@@ -303,6 +345,8 @@ async def _write(connection: Any, one: Contract, key: str | None, asked: bytes) 
         key,
         asked,
     )
+    if one.clauses.trial is not None:
+        await connection.execute(QUERIES["note_trial_use"], one.contract_id)
 
 
 def _hash(*asked: object) -> bytes:

@@ -19,7 +19,7 @@ from exchange.flow.ports import Rejected, RejectRequest, Sealed, Vault
 from exchange.flow.returning import Foreseen
 from exchange.stores.postgres import QUERIES, Postgres, Record
 from exchange.stores.postgres_books import set_lead_state
-from exchange.stores.postgres_return_terms import terms_of_sale
+from exchange.stores.postgres_return_terms import terms_of_return, terms_of_sale
 from exchange.stores.postgres_room import decode_change
 from exchange.stores.vault import VaultError
 
@@ -45,8 +45,11 @@ class PostgresReturns:
 
     async def earlier(self, company_id: CompanyId, lead_id: LeadId) -> Rejected | None:
         """What a company's rejection of this lead came to, if it was rejected."""
-        row = await self._postgres.row("rejection_of_lead", lead_id, company_id)
-        return None if row is None else self._answer_again(row)
+        async with self._postgres.connection() as connection:
+            row = await connection.fetchrow(QUERIES["rejection_of_lead"], lead_id, company_id)
+            if row is None:
+                return None
+            return self._answer_again(row, await _why_silence_declined(connection, row))
 
     async def reject(self, request: RejectRequest) -> Rejected:
         """Return a lead, once; a repeat gives what the first gave."""
@@ -84,7 +87,8 @@ class PostgresReturns:
             raise await self._why_no_sale(connection, request)
         row = await connection.fetchrow(QUERIES["rejection_of_delivery"], sale["delivery_id"])
         if row is not None:
-            return _Judged(sale, request.terms, False, self._answer_again(row))
+            earlier = self._answer_again(row, await _why_silence_declined(connection, row))
+            return _Judged(sale, request.terms, False, earlier)
         terms = await terms_of_sale(connection, request, sale)
         refused = judge(
             window_closes_at=sale["window_closes_at"],
@@ -96,7 +100,7 @@ class PostgresReturns:
         )
         if refused is not None:
             details = _details(refused, sale) | clause_of(refused, terms)
-            raise because(refused, field=_field_of(refused), details=details)
+            raise because(refused, field=_field_of(refused, request.reason), details=details)
         return _Judged(sale, terms, request.reviewed or terms.reviewed)
 
     async def _book(self, connection: Any, request: RejectRequest, judged: _Judged) -> Rejected:
@@ -138,8 +142,11 @@ class PostgresReturns:
         )
         return rejected
 
-    def _answer_again(self, row: Record) -> Rejected:
-        """What was answered, with what was decided since; raises Conflict where that is against."""
+    def _answer_again(self, row: Record, clause: dict[str, object]) -> Rejected:
+        """What was answered, with what was decided since; raises Conflict where that is against.
+
+        ``clause`` is the contract's that time declined it by.
+        """
         status = row["status"]
         if status in ("declined", "reversed"):
             reason = Reason.RETURN_DECLINED if status == "declined" else Reason.RETURN_REVERSED
@@ -150,7 +157,7 @@ class PostgresReturns:
             sentence = open_sealed(self._vault, row, "decision", "decision_key_id")
             if sentence is not None:
                 details["decision"] = sentence
-            raise because(reason, details=details)
+            raise because(reason, details=details | clause)
         answer: Rejected = self._decode(row["answer"])
         return replace(answer, status=status, reason=Reason(row["reason"]), is_repeat=True)
 
@@ -173,15 +180,24 @@ def open_sealed(vault: Vault, row: Record, column: str, key_column: str) -> str 
         return None
 
 
+async def _why_silence_declined(connection: Any, row: Record) -> dict[str, object]:
+    if (row["status"], row["decided_by"]) != ("declined", "time"):
+        return {}
+    (whole,) = await connection.fetch(QUERIES["returns_by_id"], [row["id"]])
+    return clause_of(Reason.REASON_NOT_ALLOWED, await terms_of_return(connection, whole))
+
+
 def _with_unread(terms: Terms, reason: Reason) -> Terms:
-    """The terms; a reason nobody could read yet is for the review to judge."""
-    if reason is not Reason.REASON_UNCLEAR:
+    """The terms; a reason nobody could read yet is for the review to judge, if any is allowed."""
+    if reason is not Reason.REASON_UNCLEAR or not terms.allowed:
         return terms
     return replace(terms, allowed=terms.allowed | {Reason.REASON_UNCLEAR})
 
 
-def _field_of(refused: Reason) -> str | None:
-    return "reason" if refused is Reason.REASON_NOT_ALLOWED else None
+def _field_of(refused: Reason, asked: Reason) -> str | None:
+    if refused is not Reason.REASON_NOT_ALLOWED:
+        return None
+    return "text" if asked is Reason.REASON_UNCLEAR else "reason"
 
 
 def _details(refused: Reason, sale: Record) -> dict[str, object]:

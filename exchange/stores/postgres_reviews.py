@@ -17,13 +17,15 @@ from uuid_utils import uuid7
 from exchange.core.changes import CompanyChange
 from exchange.core.model import LeadId, Policy, SellerId
 from exchange.core.reasons import Reason
-from exchange.core.returning import ReturnPolicy, judge_dispute
+from exchange.core.rejection import clause_of
+from exchange.core.returning import ReturnPolicy, judge_dispute, judge_silence
 from exchange.core.standing import window_start
 from exchange.flow.faults import Invalid, NotFound, because
 from exchange.flow.ports import Role, Vault
 from exchange.flow.returning import Dispute, Return, Statement
 from exchange.stores.postgres import QUERIES, Postgres, Record
 from exchange.stores.postgres_books import set_lead_state
+from exchange.stores.postgres_return_terms import terms_of_return
 from exchange.stores.postgres_returns import open_sealed
 from exchange.stores.postgres_room import decode_change
 
@@ -72,8 +74,9 @@ class PostgresReviews:
     async def _whole(self, ids: Sequence[str]) -> list[Return]:
         if not ids:
             return []
-        rows = await self._postgres.rows("returns_by_id", list(ids))
-        found = {row["id"]: self._read(row) for row in rows}
+        async with self._postgres.connection() as connection:
+            rows = await connection.fetch(QUERIES["returns_by_id"], list(ids))
+            found = {row["id"]: self._read(row, await _clause(connection, row)) for row in rows}
         return [found[rejection_id] for rejection_id in ids if rejection_id in found]
 
     async def decide_review(
@@ -112,10 +115,11 @@ class PostgresReviews:
             )
             return await self._changed(connection, row, now, day)
 
-    async def approve_due(self, now: datetime, day: date) -> CompanyChange | None:
-        """Approve one return whose review nobody decided in time; None if there is none.
+    async def decide_due(self, now: datetime, day: date) -> CompanyChange | None:
+        """Decide one return whose review nobody decided in time; None if there is none.
 
-        One that another worker is at is left to it.
+        It is approved, unless `judge_silence` is against it. One that another worker is at is left
+        to it.
         """
         async with self._postgres.connection() as connection, connection.transaction():
             due = await connection.fetchrow(QUERIES["due_review"], now)
@@ -123,8 +127,10 @@ class PostgresReviews:
                 return None
             (row,) = await connection.fetch(QUERIES["returns_by_id"], [due["id"]])
             await connection.execute(QUERIES["lock_sale"], row["lead_id"], row["company_id"])
+            terms = await terms_of_return(connection, row)
+            approved = judge_silence(Reason(row["reason"]), terms) is None
             await connection.fetchval(
-                QUERIES["decide_review"], due["id"], True, None, "time", None, None, now
+                QUERIES["decide_review"], due["id"], approved, None, "time", None, None, now
             )
             return await self._changed(connection, row, now, day)
 
@@ -241,7 +247,7 @@ class PostgresReviews:
         text = open_sealed(self._vault, row, "statement", "statement_key_id")
         return None if text is None else self._decode(text)
 
-    def _read(self, row: Record) -> Return:
+    def _read(self, row: Record, clause: dict[str, object]) -> Return:
         return Return(
             rejection_id=row["id"],
             kind=row["kind"],
@@ -262,6 +268,7 @@ class PostgresReviews:
             decided_at=row["decided_at"],
             decided_by=row["decided_by"],
             decision=open_sealed(self._vault, row, "decision", "decision_key_id"),
+            clause=clause,
             dispute=None if row["dispute_id"] is None else self._read_dispute(row),
         )
 
@@ -274,6 +281,13 @@ class PostgresReviews:
             decided_at=row["dispute_decided_at"],
             decision=open_sealed(self._vault, row, "dispute_decision", "dispute_decision_key_id"),
         )
+
+
+async def _clause(connection: Any, row: Record) -> dict[str, object]:
+    """The clause that a return was declined by for want of a review; few are."""
+    if (row["status"], row["decided_by"]) != ("declined", "time"):
+        return {}
+    return clause_of(Reason.REASON_NOT_ALLOWED, await terms_of_return(connection, row))
 
 
 def _no_return() -> NotFound:

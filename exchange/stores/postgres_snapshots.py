@@ -10,8 +10,9 @@ import msgspec
 from exchange.core.changes import CampaignChange, CompanyChange
 from exchange.core.contract_book import ContractChange
 from exchange.core.model import Campaign, CompanyId
+from exchange.core.trial_room import TrialUse
 from exchange.stores.postgres import Postgres
-from exchange.stores.postgres_contracts import read_version
+from exchange.stores.postgres_contracts import read_use, read_version
 from exchange.stores.postgres_room import decode_change
 
 
@@ -48,6 +49,14 @@ class PostgresSnapshots:
         """Contracts' versions recorded after a number, in their order; 0 gives all."""
         rows = await self._postgres.rows("contract_changes", since_number)
         return [ContractChange(contract=read_version(row)) for row in rows]
+
+    async def trial_uses(self, now: datetime) -> list[TrialUse]:
+        """What every trial that has not ended has used."""
+        return [read_use(row) for row in await self._postgres.rows("trials_used", now)]
+
+    async def trial_uses_within(self, within_s: float) -> list[TrialUse]:
+        """What those trials have used that changed within the last ``within_s`` seconds."""
+        return [read_use(row) for row in await self._postgres.rows("trials_used_since", within_s)]
 
     async def versions(self, within_s: float) -> dict[CompanyId, int]:
         """The versions of companies that changed within the last ``within_s`` seconds."""

@@ -222,8 +222,26 @@ where seller_id = $1 and company_id = $2 and day >= $3 and day <= $4 and sold_at
 -- name: offer_of_lead
 select offer from lead where id = $1
 
--- name: hold_trial
-select hold_trial($1, $2, $3, $4, $5, $6, $7, $8)
+-- name: take_trial_room
+select * from take_trial_room($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: leave_trial_room
+select leave_trial_room($1, $2, $3, $4)
+
+-- name: drop_unused_trial_room
+select drop_unused_trial_room()
+
+-- name: note_trial_use
+select note_trial_use($1)
+
+-- name: trials_of_contract
+select * from trial_room where contract_id = $1
+
+-- name: trials_used_since
+select * from trial_room where used_at > clock_timestamp() - make_interval(secs => $1)
+
+-- name: trials_used
+select * from trial_room where used_at is not null and ends_at > $1
 
 -- name: note_breach
 insert into contract_breach (delivery_id, lead_id, seller_id, company_id, contract_id, version,
@@ -275,11 +293,13 @@ from sale s where s.lead_id = $1 and s.company_id = $2 for update
 select state, test from delivery where lead_id = $1 and company_id = $2
 
 -- name: rejection_of_delivery
-select id, lead_id, status, reason, answer, decided_at, decision, decision_key_id from rejection
+select id, lead_id, status, reason, answer, decided_at, decided_by, decision, decision_key_id
+from rejection
 where delivery_id = $1
 
 -- name: rejection_of_lead
-select id, lead_id, status, reason, answer, decided_at, decision, decision_key_id from rejection
+select id, lead_id, status, reason, answer, decided_at, decided_by, decision, decision_key_id
+from rejection
 where lead_id = $1 and company_id = $2 and kind = 'manual'
 
 -- name: book_rejection

@@ -49,4 +49,4 @@ def away_as_unavailable() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        raise Unavailable(f"the fast store is away ({type(error).__name__})") from error
+        raise Unavailable("The fast store is away; try again.") from error

@@ -16,17 +16,23 @@ from redis.asyncio import Redis
 from exchange.core.changes import BucketChange, CampaignChange, CompanyChange, UsageChange
 from exchange.core.contract_book import ContractChange
 from exchange.core.model import CompanyId
+from exchange.core.trial_room import TrialUse
 from exchange.flow.faults import Unavailable
+from exchange.flow.market_ports import Change
 from exchange.stores.redis_client import away_as_unavailable
 from exchange.stores.redis_pipe import PipeScript, RedisPipe
 
 _COMPANY: Final = b"c"
 _CAMPAIGN: Final = b"k"
 _CONTRACT: Final = b"t"
+_TRIAL_USE: Final = b"u"
 _HEAD: Final = "head"
 _WHOLE: Final = b"whole"
-
-Change = CompanyChange | CampaignChange | ContractChange
+_KINDS: Final[dict[type, bytes]] = {
+    CampaignChange: _CAMPAIGN,
+    ContractChange: _CONTRACT,
+    TrialUse: _TRIAL_USE,
+}
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +66,7 @@ class RedisMirror:
     async def write(self, change: Change) -> None:
         """Write a change and tell every worker. Raises Unavailable."""
         if not isinstance(change, CompanyChange):
-            kind = _CAMPAIGN if isinstance(change, CampaignChange) else _CONTRACT
+            kind = _KINDS[type(change)]
             await self._pipe.call("PUBLISH", self._channel, kind + self._encode(change))
             return
         await self._script.run(
@@ -132,6 +138,7 @@ class RedisFeed:
         self._decode_company = msgspec.json.Decoder(CompanyChange).decode
         self._decode_campaign = msgspec.json.Decoder(CampaignChange).decode
         self._decode_contract = msgspec.json.Decoder(ContractChange).decode
+        self._decode_use = msgspec.json.Decoder(TrialUse).decode
         self.subscribed = False
 
     async def follow(
@@ -170,6 +177,8 @@ class RedisFeed:
         kind = data[:1]
         if kind == _CONTRACT:
             return self._decode_contract(data[1:])
+        if kind == _TRIAL_USE:
+            return self._decode_use(data[1:])
         decode = self._decode_company if kind == _COMPANY else self._decode_campaign
         return decode(data[1:])
 

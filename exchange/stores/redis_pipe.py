@@ -107,7 +107,7 @@ class RedisPipe:
                     for said in place.greeting():
                         await line.say(said)
             except (OSError, TimeoutError, Unavailable) as error:
-                fault = Unavailable(f"the fast store is away ({type(error).__name__})")
+                fault = Unavailable("The fast store is away; try again.")
                 if line is not None:
                     line.lose(fault)
                 raise fault from error

@@ -1,7 +1,7 @@
 """The lines of a bulk return, read from CSV or JSON; and their results, written as they come about.
 
-A line that cannot be read is a line with a fault, and stops no other. One line of text is one line
-of CSV: a quoted cell cannot hold a line break, so a forgotten quote costs its own line only.
+A line that cannot be read is a line with a fault, and stops no other. A quoted cell may hold line
+breaks (RFC 4180); where its quote is never closed, that costs its own line only.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Final, Literal
 
+import msgspec
+from msgspec import Raw, Struct
 from msgspec.structs import asdict
 
 from exchange.core.reasons import REJECTION_REASONS
 from exchange.flow.faults import Fault, Invalid
 from exchange.flow.returning import Line, LineResult
+from exchange.web.bodies import decode
 from exchange.web.calls import is_id
 from exchange.web.problems import Malformed
 from exchange.web.returns_codec import show_line
@@ -34,6 +37,9 @@ MAX_WORDS: Final = 1_000
 
 BLANK_FACTOR: Final = 2
 """Lines of a file, the blank ones too, for each that is taken."""
+
+MOST_JOINED: Final = 50
+"""Lines of text that one line of CSV may be spread over; past them a quote counts as forgotten."""
 
 _COLUMNS: Final = ("lead_id", "reason", "note", "text", "review")
 _PLAIN: Final = _COLUMNS[:3]
@@ -55,25 +61,74 @@ def read_csv(body: bytes, max_lines: int) -> Iterator[Line]:
         raise Malformed("The body is not UTF-8.") from None
     if text.count("\n") > BLANK_FACTOR * max_lines:
         _check_count(text.count("\n"), max_lines)
-    texts = [(n, line) for n, line in enumerate(_split(text), 1) if line.strip(" ,")]
+    texts = [(n, line) for n, line in _join(_split(text)) if line.strip(" ,")]
     columns: tuple[str, ...] = _PLAIN
-    if texts and texts[0][1].lstrip(' "').lower().startswith("lead_id"):
+    if texts and _is_header(texts[0][1]):
         columns = _read_header(texts.pop(0)[1])
     _check_count(len(texts), max_lines)
     return (_read_text(number, line, columns) for number, line in texts)
 
 
-def read_json(lines: Sequence[BulkLine], max_lines: int) -> Iterator[Line]:
+def read_json(lines: Sequence[Raw], max_lines: int) -> Iterator[Line]:
     """Read the lines of a JSON body; their numbers are their places, from 1."""
     _check_count(len(lines), max_lines)
-    return (
-        _line(number, line.lead_id, line.reason, line.text, line.note, line.review)
-        for number, line in enumerate(lines, 1)
-    )
+    return (_read_raw(number, line) for number, line in enumerate(lines, 1))
+
+
+def _read_raw(number: int, raw: Raw) -> Line:
+    try:
+        line = decode(_decoder, raw)
+    except Fault as fault:
+        told = fault if fault.field else Invalid("This line is not an object.")
+        return _faulty(number, _lead_id_in(raw), told)
+    return _line(number, line.lead_id, line.reason, line.text, line.note, line.review)
+
+
+def _lead_id_in(raw: Raw) -> str:
+    """The lead of a line that cannot be read otherwise, where it names one."""
+    try:
+        return _decode_lead(raw).lead_id
+    except msgspec.DecodeError:
+        return ""
 
 
 def _split(text: str) -> list[str]:
     return [line.removesuffix("\r") for line in text.split("\n")]
+
+
+def _join(lines: list[str]) -> Iterator[tuple[int, str]]:
+    """Lines of CSV with the number of the first line of text of each."""
+    at = 0
+    while at < len(lines):
+        taken = _spread(lines, at) if '"' in lines[at] else 1
+        yield at + 1, "\n".join(lines[at : at + taken])
+        at += taken
+
+
+def _spread(lines: list[str], at: int) -> int:
+    """Over how many lines of text a line of CSV is spread: one where its quote is never closed."""
+    joined = lines[at]
+    # Quotes that are doubled or closed come in pairs.
+    open_quote = joined.count('"') % 2
+    for more in range(at + 1, min(at + MOST_JOINED, len(lines))):
+        if not open_quote:
+            break
+        joined += f"\n{lines[more]}"
+        open_quote ^= lines[more].count('"') % 2
+    taken = joined.count("\n") + 1
+    if taken == 1 or open_quote:
+        return 1
+    try:
+        _cells(joined)
+    except csv.Error:
+        return 1
+    return taken
+
+
+def _is_header(line: str) -> bool:
+    """Whether a first line names columns: no line with a lead has a cell called so."""
+    names = [cell.strip(' "').lower() for cell in line.split(",")]
+    return "lead_id" in names or set(names) <= {"", *_COLUMNS}
 
 
 def _check_count(count: int, max_lines: int) -> None:
@@ -101,6 +156,8 @@ def _read_header(line: str) -> tuple[str, ...]:
                 field=name[:40] or "lines",
                 code="unknown_field",
             )
+    if "lead_id" not in names:
+        raise Invalid("The header names no lead_id.", field="lead_id", code="missing_field")
     return names
 
 
@@ -109,7 +166,8 @@ def _read_text(number: int, line: str, columns: tuple[str, ...]) -> Line:
         cells = [cell.strip() for cell in _cells(line)]
     except csv.Error as error:
         return _faulty(number, "", Invalid(f"This line is not CSV: {error}.", code="malformed"))
-    lead_id = cells[0] if columns[0] == "lead_id" else ""
+    place = columns.index("lead_id")
+    lead_id = cells[place] if place < len(cells) else ""
     if len(cells) > len(columns):
         wanted = ",".join(columns)
         message = f"A line has at most {len(columns)} cells: {wanted}."
@@ -128,7 +186,7 @@ def _read_text(number: int, line: str, columns: tuple[str, ...]) -> Line:
 
 
 def _cells(line: str) -> list[str]:
-    return next(csv.reader([line], strict=True))
+    return next(csv.reader(io.StringIO(line, newline=""), strict=True))
 
 
 def _line(
@@ -165,6 +223,16 @@ def _fault_of(
         if words is not None and not (words and len(words) <= MAX_WORDS and "\0" not in words):
             return Invalid(f"{name} takes 1 to {MAX_WORDS} characters.", field=name)
     return None
+
+
+class _Lead(Struct, frozen=True):
+    """The part of a line that tells it apart."""
+
+    lead_id: str
+
+
+_decoder: Final = msgspec.json.Decoder(BulkLine)
+_decode_lead: Final = msgspec.json.Decoder(_Lead).decode
 
 
 def form_of(accept: str) -> Form:

@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Literal
 
 from exchange.core.contract import (
-    DISCOUNT_WARNING,
     Clauses,
     Contract,
     Trial,
@@ -17,6 +16,7 @@ from exchange.core.contract import (
     is_withdrawn,
     phase,
 )
+from exchange.core.contract_rules import warnings_of
 from exchange.core.money import BASIS_POINTS, MoneyError, parse_signed_cents
 from exchange.core.reasons import REJECTION_REASONS, Reason
 from exchange.core.rejection import ReturnCap
@@ -43,14 +43,21 @@ def read_draft(body: VersionBody) -> Draft:
     """Read a version to be recorded. Raises Invalid, naming the field."""
     return Draft(
         clauses=_read_terms(body.terms),
-        effective_from=in_utc(body.effective_from),
-        effective_to=in_utc(body.effective_to),
+        effective_from=in_utc(body.effective_from, "effective_from"),
+        effective_to=in_utc(body.effective_to, "effective_to"),
     )
 
 
-def in_utc(moment: datetime | None) -> datetime | None:
-    """A moment from outside, in UTC."""
-    return None if moment is None else moment.astimezone(UTC)
+def in_utc(moment: datetime | None, field: str) -> datetime | None:
+    """A moment from outside, in UTC. Raises Invalid, naming the field."""
+    return None if moment is None else _in_utc(moment, field)
+
+
+def _in_utc(moment: datetime, field: str) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise Invalid(f"{field} must be in the years 0001 to 9999 in UTC.", field=field) from None
 
 
 def _read_terms(body: TermsBody) -> Clauses:
@@ -112,8 +119,8 @@ def _read_tier(body: TierBody, path: str) -> Tier:
 def _read_trial(body: TrialBody) -> Trial:
     field = "terms.trial.discount_pct"
     return Trial(
-        starts_at=body.starts_at.astimezone(UTC),
-        ends_at=body.ends_at.astimezone(UTC),
+        starts_at=_in_utc(body.starts_at, "terms.trial.starts_at"),
+        ends_at=_in_utc(body.ends_at, "terms.trial.ends_at"),
         continues=body.continues,
         discount_bp=None if body.discount_pct is None else _basis_points(body.discount_pct, field),
         return_window_s=_seconds(body.return_window_h),
@@ -165,7 +172,7 @@ def _version(
         effective_to=one.effective_to,
         recorded_at=one.recorded_at,
         terms=_terms(one.clauses),
-        warnings=_warnings(one.clauses),
+        warnings=warnings_of(one, record.versions),
     )
 
 
@@ -181,11 +188,6 @@ def _status(
     if one.effective_to is not None and one.effective_to <= now:
         return "ended"
     return "superseded"
-
-
-def _warnings(clauses: Clauses) -> tuple[str, ...]:
-    in_trial = clauses.trial is not None and clauses.trial.discount_bp
-    return (DISCOUNT_WARNING,) if clauses.discount_bp or in_trial else ()
 
 
 def _terms(clauses: Clauses) -> TermsBody:

@@ -49,7 +49,7 @@ async def add_contract_version(call: Call) -> ContractAnswer:
 async def end_contract(call: Call) -> ContractAnswer:
     """End a contract, now or later; the vertical's defaults hold from then on."""
     body, doors = call.read(ContractEndBody), call.site.doors
-    key, at = idempotency_key(call.headers, None), in_utc(body.effective_to)
+    key, at = idempotency_key(call.headers, None), in_utc(body.effective_to, "effective_to")
     contract_id, now = call.id("contract_id"), doors.clock.now()
     return _show(call, await doors.contracts.end(contract_id, at, key=key, now=now))
 

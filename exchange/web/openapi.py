@@ -16,6 +16,7 @@ from exchange.web.calls import DEFAULT_PAGE, MAX_PAGE
 from exchange.web.problems import PROBLEM_TYPE
 from exchange.web.routes import Route
 from exchange.web.wire import Problem
+from exchange.web.wire_returns import BulkLine
 
 _REF: Final = "#/components/schemas/{name}"
 _TAGS: Final = {
@@ -72,7 +73,7 @@ def build_document(routes: Sequence[Route], verticals: Mapping[str, Vertical]) -
 
 
 def _schemas(routes: Sequence[Route], verticals: Mapping[str, Vertical]) -> dict[str, Any]:
-    bodies = [route.body for route in routes if route.body is not None]
+    bodies = [*(route.body for route in routes if route.body is not None), BulkLine]
     answers = [kind for route in routes for kind in _members(route.answer)]
     schemas: dict[str, Any] = {}
     for kinds, number in (([*answers, Problem], _NUMBER_OUT), (bodies, _MONEY_IN)):
@@ -93,6 +94,8 @@ def _schemas(routes: Sequence[Route], verticals: Mapping[str, Vertical]) -> dict
         "anyOf": list(refs) or [{"type": "object"}],
     }
     schemas["PingBody"]["properties"]["vertical"] = {"enum": sorted(verticals)}
+    lines = schemas["BulkBody"]["properties"]["lines"]
+    lines["items"] = {"$ref": _REF.format(name=BulkLine.__name__)}
     schemas["LeadAnswer"]["properties"]["attributes"] = {"type": "object"}
     for receipt in ("WholeReceipt", "FullReceipt"):
         schemas[receipt]["properties"]["attributes"] = {"type": "object"}

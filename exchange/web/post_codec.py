@@ -25,6 +25,7 @@ from exchange.web.wire import (
     LegAnswer,
     PostAnswer,
     PostBody,
+    ReasonAnswer,
     dollars,
     give_reason,
 )
@@ -136,11 +137,19 @@ def answer_post(result: PostResult) -> PostAnswer:
         lead_id=result.lead_id,
         price=dollars(result.price_cents or 0) if sold else None,
         legs=tuple(_leg(leg) for leg in result.legs),
-        reason=give_reason(result.reason, with_category=True)
-        if result.reason is not None
-        else None,
+        reason=_reason(result),
         test=result.test,
     )
+
+
+def _reason(result: PostResult) -> ReasonAnswer | None:
+    """Why a lead was not sold. Its clause is its first leg's, as the reason is."""
+    if result.reason is None:
+        return None
+    # What keeps a campaign from bidding has no category that says more of a post.
+    with_category = result.reason.category != "no_bid"
+    clause = result.legs[0].clause if result.legs else None
+    return give_reason(result.reason, with_category=with_category, clause=clause)
 
 
 def _leg(leg: LegResult) -> LegAnswer:
@@ -148,6 +157,6 @@ def _leg(leg: LegResult) -> LegAnswer:
         leg_id=leg.leg_id,
         status=leg.status,
         price=dollars(leg.price_cents) if leg.price_cents is not None else None,
-        reason=give_reason(leg.reason) if leg.reason is not None else None,
+        reason=give_reason(leg.reason, clause=leg.clause) if leg.reason is not None else None,
         redirect_url=leg.redirect_url,
     )

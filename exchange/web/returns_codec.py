@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from exchange.core.model import Policy
 from exchange.core.pricing import rectify
+from exchange.core.reasons import Reason
 from exchange.core.returning import ReturnPolicy
 from exchange.flow.faults import Fault
 from exchange.flow.ports import Role
@@ -103,9 +106,15 @@ def show_return(found: Return, role: Role, policy: ReturnPolicy) -> ReturnAnswer
         decided_at=found.decided_at,
         decided_by=found.decided_by,
         decision=found.decision,
+        refusal=_show_clause(found.clause) if found.clause else None,
         disputable_until=ends_at if found.status == "accepted" else None,
         dispute=None if found.dispute is None else _show_dispute(found.dispute, of_seller),
     )
+
+
+def _show_clause(clause: Mapping[str, object]) -> RefusalAnswer:
+    reason = Reason.REASON_NOT_ALLOWED
+    return RefusalAnswer(code=reason.code, message=reason.message, details={**clause})
 
 
 def _show_dispute(dispute: Dispute, of_seller: bool) -> DisputeAnswer:

@@ -118,6 +118,7 @@ def _explanation(explained: Explained) -> Explanation:
         room=RoomAnswer(
             before_gate=perhaps(found.room.crm_cents),
             before_conditional=perhaps(found.room.overall_cents),
+            before_conditional_crm=perhaps(found.room.overall_crm_cents),
         ),
         protection=None
         if end is None

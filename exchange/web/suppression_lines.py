@@ -2,7 +2,8 @@
 
 A line is a phone number, an email address, or the SHA-256 in hex of either as a ping has it. In
 front of it may stand ``phone`` or ``email`` and a comma, semicolon or tab, and so may a line of
-headings. Source: rules §3.2, and the contacts' normal forms of `contacts`.
+headings. Under the headings ``phone`` and ``email`` a line names one of either. Source: rules
+§3.2, and the contacts' normal forms of `contacts`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _AMERICAN: Final = re.compile(r"[(]?([2-9][0-9]{2})[)]?[ .-]?([0-9]{3})[ .-]?([0
 class ContactLines:
     """Reads one upload. ``both``: a contact is known by its hash under either field.
 
-    Without it one whose field is known has one key.
+    Without it one whose field is known has one key. ``lines`` and ``invalid`` count lines,
+    ``named`` the contacts that valid ones name.
     """
 
     def __init__(self, hash_key: bytes, *, both: bool = False) -> None:
@@ -45,7 +47,9 @@ class ContactLines:
         self._is_skipping = False
         self._number = 0
         self._field: str | None = None
+        self._columns: tuple[str, ...] = ()
         self.lines = 0
+        self.named = 0
         self.invalid = 0
         self.invalid_lines: list[InvalidLine] = []
 
@@ -54,41 +58,56 @@ class ContactLines:
         *whole, rest = (self._rest + data).split(b"\n")
         self._rest = rest
         for line in whole:
-            yield self._read(line)
+            yield from self._read(line) or (None,)
         if len(self._rest) > LONGEST_LINE_BYTES:
             self._rest, self._is_skipping = b"", True
 
-    def end(self) -> Keys | None:
-        """The last line, if no line break ends it."""
+    def end(self) -> tuple[Keys, ...]:
+        """What the last line names, if no line break ends it."""
         rest, self._rest = self._rest, b""
-        return self._read(rest) if rest or self._is_skipping else None
+        return self._read(rest) if rest or self._is_skipping else ()
 
-    def _read(self, raw: bytes) -> Keys | None:
+    def _read(self, raw: bytes) -> tuple[Keys, ...]:
         self._number += 1
         if self._is_skipping or len(raw) > LONGEST_LINE_BYTES:
             self._is_skipping = False
             self._refuse("is too long")
-            return None
+            return ()
         try:
             line = raw.decode("utf-8-sig" if self._number == 1 else "utf-8").strip()
         except UnicodeDecodeError:
             self._refuse("is not UTF-8")
-            return None
+            return ()
         if not line:
-            return None
+            return ()
         cells = [cell.strip(' "').strip() for cell in _APART.split(line)]
         while len(cells) > 1 and not cells[-1]:
             cells.pop()
         if self._number == 1 and all(cell.lower() in _HEADINGS for cell in cells):
-            self._field = cells[0].lower() if cells[0].lower() in _FIELDS else None
-            return None
+            self._head(tuple([cell.lower() for cell in cells]))
+            return ()
         try:
-            keys = self._keys(cells)
+            named = tuple([self._keys(contact) for contact in self._contacts(cells)])
         except Invalid as fault:
             self._refuse(fault.message)
-            return None
+            return ()
         self.lines += 1
-        return keys
+        self.named += len(named)
+        return named
+
+    def _head(self, names: tuple[str, ...]) -> None:
+        """Take the headings in."""
+        if sorted(names) == sorted(_FIELDS):
+            self._columns = names
+        elif names[0] in _FIELDS:
+            self._field = names[0]
+
+    def _contacts(self, cells: list[str]) -> list[list[str]]:
+        """The contacts of a line, each as cells that name one."""
+        columns = self._columns
+        if len(cells) != len(columns) or cells[0].lower() in _FIELDS:
+            return [cells]
+        return [[name, cell] for name, cell in zip(columns, cells, strict=True) if cell]
 
     def _keys(self, cells: list[str]) -> Keys:
         """A contact's keys. Raises Invalid, saying what is wrong without saying what was given."""

@@ -85,7 +85,7 @@ async def remove_suppressions(call: Call) -> RemovalAnswer:
         invalid_lines=tuple(lines.invalid_lines),
         contacts=listed.contacts,
         removed=removed,
-        not_there=lines.lines - lines.invalid - removed,
+        not_there=lines.named - removed,
     )
 
 
@@ -128,8 +128,8 @@ async def _contacts(call: Call, lines: ContactLines) -> AsyncIterator[Keys]:
             read += 1
             if read % SLICE == 0:
                 await asyncio.sleep(0)
-    if (last := lines.end()) is not None:
-        yield last
+    for contact in lines.end():
+        yield contact
 
 
 def _check_media(call: Call) -> None:
@@ -158,5 +158,5 @@ def _uploaded(lines: ContactLines, accepted: int, listed: Suppressed) -> UploadA
         invalid_lines=tuple(lines.invalid_lines),
         contacts=listed.contacts,
         accepted=accepted,
-        already_there=lines.lines - lines.invalid - accepted,
+        already_there=lines.named - accepted,
     )

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from exchange.core.contract import NamedClause
 from exchange.core.model import AttributeValue, Cascade
 from exchange.core.money import MoneyError, parse_cents
 from exchange.core.reasons import Reason
@@ -76,20 +77,39 @@ class PingBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     test: bool = False
 
 
+class ClauseAnswer(Struct, frozen=True, kw_only=True):
+    """The clause of a contract's version that a refusal follows from."""
+
+    contract_id: str
+    version: int
+    clause: str
+
+
 class ReasonAnswer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why: a permanent code, its category where that says more, and a sentence."""
+    """Why: a permanent code, its category where that says more, and a sentence.
+
+    ``details`` name the contract's clause, where one explains it.
+    """
 
     code: str
     category: str | None = None
     message: str
+    details: ClauseAnswer | None = None
 
 
-def give_reason(reason: Reason, *, with_category: bool = False) -> ReasonAnswer:
+def give_reason(
+    reason: Reason, *, with_category: bool = False, clause: NamedClause | None = None
+) -> ReasonAnswer:
     """Write a numbered reason for the wire."""
     return ReasonAnswer(
         code=reason.code,
         category=reason.category if with_category else None,
         message=reason.message,
+        details=None
+        if clause is None
+        else ClauseAnswer(
+            contract_id=clause.contract_id, version=clause.version, clause=clause.clause
+        ),
     )
 
 

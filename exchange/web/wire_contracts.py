@@ -100,7 +100,7 @@ class ContractEndBody(Body, frozen=True, kw_only=True):
 class VersionAnswer(Answer, frozen=True, kw_only=True):
     """One version as it was recorded. ``withdrawn`` ones never took effect.
 
-    ``warnings`` say what its terms lead to.
+    ``warnings`` say what its terms lead to, and which scheduled versions it withdraws.
     """
 
     version: int

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
+from msgspec import Meta, Raw
 
 from exchange.web.wire import Answer, Body
 from exchange.web.wire_accounts import StandingSummary
@@ -59,9 +59,9 @@ class BulkLine(Body, frozen=True, kw_only=True):
 
 
 class BulkBody(Body, frozen=True, kw_only=True):
-    """Leads to be returned, in their order."""
+    """Leads to be returned, in their order: each a `BulkLine`, and read by itself."""
 
-    lines: Annotated[tuple[BulkLine, ...], Meta(min_length=1)]
+    lines: Annotated[tuple[Raw, ...], Meta(min_length=1)]
 
 
 class LineAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
@@ -114,7 +114,8 @@ class ReturnAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
     """A return as its reader may see it.
 
     A seller reads what it was paid, a company what it was charged, neither who the other is.
-    ``credited`` and ``pay_reversed`` are what has been booked back by now.
+    ``credited`` and ``pay_reversed`` are what has been booked back by now. ``refusal`` is the
+    contract's clause by which a return was declined that nobody reviewed in time.
     """
 
     rejection_id: str
@@ -139,6 +140,7 @@ class ReturnAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):
     decided_at: datetime | None = None
     decided_by: Literal["operator", "time"] | None = None
     decision: str | None = None
+    refusal: RefusalAnswer | None = None
     disputable_until: datetime | None = None
     dispute: DisputeAnswer | None = None
 

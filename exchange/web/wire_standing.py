@@ -51,10 +51,15 @@ class LiftAnswer(Answer, frozen=True, kw_only=True):
 
 
 class RoomAnswer(Answer, frozen=True, kw_only=True):
-    """Dollars that may still be rejected before the gate closes, or first look is lost."""
+    """Dollars that may still go wrong before the gate closes, or first look is lost.
+
+    ``before_gate`` and ``before_conditional_crm``: of leads to come whose delivery fails, which
+    count as assigned as well; ``before_conditional``: of leads sold that are returned.
+    """
 
     before_gate: Decimal | None
     before_conditional: Decimal | None
+    before_conditional_crm: Decimal | None
 
 
 class RatesAnswer(Answer, frozen=True, kw_only=True):

@@ -54,4 +54,7 @@ def tell_failed_notice(receiver: str, problem: str) -> None:
 
 
 def _name(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    told = f"{type(error).__name__}: {error}"
+    # What a caller is told of a store that is away leaves out what a log is to have.
+    cause = error.__cause__
+    return told if cause is None else f"{told} ({type(cause).__name__})"

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from exchange.core.changes import BucketChange, CampaignChange, CompanyChange, UsageChange
-from exchange.core.contract import Clauses, Contract
+from exchange.core.contract import Clauses, Contract, Trial
 from exchange.core.contract_book import ContractChange
 from exchange.core.market import Market
 from exchange.core.model import (
@@ -26,6 +26,7 @@ from exchange.core.model import (
 )
 from exchange.core.money import parse_cents
 from exchange.core.standing import Bucket, Window
+from exchange.core.trial_room import TrialUse
 from exchange.core.verticals import AttributeSpec, Vertical, VerticalSpec, compile_vertical
 
 NOW = datetime(2026, 11, 21, 22, 35, 8, tzinfo=UTC)  # a Saturday
@@ -160,6 +161,28 @@ def contract(
             recorded_at=since,
             clauses=Clauses(**clauses),
         )
+    )
+
+
+def trial_use(
+    company_id: str,
+    trial: Trial,
+    version: int,
+    *,
+    leads: int = 0,
+    spend: int = 0,
+    seller_id: str = "s-1",
+) -> TrialUse:
+    """What a company has used of a trial with a seller."""
+    return TrialUse(
+        contract_id=f"{seller_id}-{company_id}",
+        seller_id=SellerId(seller_id),
+        company_id=CompanyId(company_id),
+        version=version,
+        starts_at=trial.starts_at,
+        ends_at=trial.ends_at,
+        leads=leads,
+        spend_cents=spend,
     )
 
 

@@ -37,7 +37,7 @@ from exchange.core.model import (
     Policy,
 )
 from exchange.core.remote import Remote
-from exchange.core.standing import Bucket, Standing, Verdict, Window, weigh
+from exchange.core.standing import Bucket, Standing, Verdict, Window, book, weigh
 
 TODAY = date(2026, 11, 21)
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -196,7 +196,14 @@ def test_a_cap_once_told_stays_told_while_what_is_held_comes_and_goes() -> None:
     cap = Cap(period="day", leads=100)
     (full,) = caps(100, 0, cap)
     watches = {full.key: Watch(key=full.key, alert_id="a")}
-    assert levels(caps(99, 0, cap, watches)) == {"cap_full": "between", "cap_near": "over"}
+    assert levels(caps(99, 0, cap, watches)) == {"cap_full": "between"}
+
+
+def test_section_12_a_cap_that_is_used_up_is_near_no_longer() -> None:
+    cap = Cap(period="day", leads=100)
+    (near,) = caps(99, 0, cap)
+    watches = {near.key: Watch(key=near.key, alert_id="a")}
+    assert levels(caps(100, 0, cap, watches)) == {"cap_full": "over", "cap_near": "under"}
 
 
 def test_a_cap_of_a_period_that_is_over_is_not_told_of() -> None:
@@ -252,15 +259,24 @@ def incidents(count: int) -> Incidents:
 
 def test_section_8_crm_rejections_are_told_from_the_set_number_on() -> None:
     terms = Terms(crm_rejections=3)
-    assert [crm_fact(incidents(n), terms).level for n in (0, 1, 2, 3)] == [
+    assert [crm_fact(incidents(n), terms, None).level for n in (0, 1, 2, 3)] == [
         "under",
         "between",
         "between",
         "over",
     ]
-    fact = crm_fact(incidents(3), terms)
+    fact = crm_fact(incidents(3), terms, standing_of(10_000_00, 0, 137_25))
     assert "3 deliveries worth 137.25 dollars failed for good" in fact.text
+    assert fact.text.endswith("; they count as CRM rejections.")
     assert fact.values["reason_crm_timeout"] == 3
+
+
+def test_section_5_a_protected_company_is_not_told_that_its_failed_deliveries_count() -> None:
+    held = book(Window(company_id=ACME), TODAY, 0, assigned=4_000_00, crm=137_25)
+    fact = crm_fact(incidents(3), Terms(), weigh(held, TODAY, Policy()))
+    assert fact.text.endswith(
+        "; as the company is protected, they count only once 1000.00 dollars more are assigned."
+    )
 
 
 def test_section_8_a_sale_that_a_backup_saved_is_an_incident_that_is_told() -> None:

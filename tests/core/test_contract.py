@@ -26,7 +26,7 @@ from exchange.core.contract import (
     phase,
     return_terms,
 )
-from exchange.core.contract_book import FULL_S, ContractBook, ContractChange
+from exchange.core.contract_book import ContractBook, ContractChange
 from exchange.core.contract_rules import ContractFault, check_contract
 from exchange.core.market import Market
 from exchange.core.model import Bid, CompanyId, Condition, SellerId
@@ -47,6 +47,7 @@ from tests.core.making import (
     ping,
     rated,
     solar,
+    trial_use,
 )
 
 SOLAR = solar(premium=Condition(field="credit_score", op=">=", value=700))
@@ -170,13 +171,47 @@ def test_section_9_a_trials_terms_hold_inside_it_only(hold: Any) -> None:
 
 
 @BOTH
-def test_section_9_a_trial_that_had_no_room_bids_no_more_until_it_is_tried_again(hold: Any) -> None:
+def test_section_9_a_trial_without_room_makes_no_bid_and_bids_as_soon_as_it_has_some(
+    hold: Any,
+) -> None:
     trial = Trial(starts_at=NOW, ends_at=NOW + HOUR, leads=5)
     made = traded(contract("roofs-co", trial=trial))
+    made.contracts.apply_use(trial_use("roofs-co", trial, 1, leads=4))
     assert price(hold, made) == 100_00
-    made.contracts.fill(SellerId("s-1"), CompanyId("roofs-co"), NOW)
+    made.contracts.apply_use(trial_use("roofs-co", trial, 2, leads=5))
     assert reasons(hold, made) == {"trial_full": 1}
-    assert price(hold, made, NOW + timedelta(seconds=FULL_S)) == 100_00
+    assert price(hold, made, seller_id=SellerId("s-2")) == 100_00
+    made.contracts.apply_use(trial_use("roofs-co", trial, 3, leads=4))
+    # What was said before comes late, and changes nothing.
+    made.contracts.apply_use(trial_use("roofs-co", trial, 2, leads=5))
+    assert price(hold, made) == 100_00
+
+
+@BOTH
+@pytest.mark.parametrize(("spent", "cents"), [(149_99, 100_00), (150_00, 100_00), (150_01, None)])
+def test_section_9_what_a_lead_is_charged_must_fit_in_what_a_trial_has_left(
+    hold: Any, spent: int, cents: int | None
+) -> None:
+    trial = Trial(starts_at=NOW, ends_at=NOW + HOUR, spend_cents=250_00)
+    made = traded(contract("roofs-co", trial=trial))
+    made.contracts.apply_use(trial_use("roofs-co", trial, 1, leads=2, spend=spent))
+    assert price(hold, made) == cents
+    if cents is None:
+        assert reasons(hold, made) == {"trial_full": 1}
+        # A share of the lead costs less than what is left.
+        award = award_of(hold, made, max_buyers=2)
+        assert (award.share, award.ranks[0].charged_cents) == (2, 40_00)
+
+
+@BOTH
+def test_section_9_a_tier_that_raises_a_price_beyond_the_trials_room_makes_no_bid(
+    hold: Any,
+) -> None:
+    trial = Trial(starts_at=NOW, ends_at=NOW + HOUR, spend_cents=250_00)
+    made = traded(contract("roofs-co", trial=trial, tiers=TIERS))
+    made.contracts.apply_use(trial_use("roofs-co", trial, 1, leads=2, spend=140_00))
+    assert price(hold, made, quality_score=60) == 97_50
+    assert reasons(hold, made, quality_score=90) == {"trial_full": 1}
 
 
 @BOTH

@@ -36,6 +36,7 @@ from tests.core.making import (
     ping,
     rated,
     solar,
+    trial_use,
 )
 
 SOLAR = solar()
@@ -119,7 +120,8 @@ def reason_in(
     one = ping(SOLAR, max_buyers=max_buyers, sold_to=sold_to, suppressed_by=suppressed_by)
     held, standing = made.companies.get(company_id), made.standings.get(company_id)
     deal = made.contracts.deal(one.seller_id, company_id, NOW)
-    reason = why_not(runner, held, standing, one, NOW, deal)
+    room = None if deal is None else made.contracts.room(deal)
+    reason = why_not(runner, held, standing, one, NOW, deal, room)
     counts = made.indexes["solar"].gate(one, NOW).counts
     assert counts == ({} if reason is None else {reason.code: 1})
     return reason
@@ -142,6 +144,16 @@ def test_of_many_faults_the_first_in_the_rules_order_is_told(first: int) -> None
     suppressed_by = frozenset().union(*(fault.suppressed_by for fault in faults))
     found = reason_in(faulty(*faults), sold_to=sold_to, suppressed_by=suppressed_by)
     assert found is faults[0].reason
+
+
+def test_a_full_trial_is_told_after_the_campaign_and_before_the_contracts_other_clauses() -> None:
+    trial = Trial(starts_at=YESTERDAY, ends_at=NOW + timedelta(days=1), leads=2)
+    in_trial = Fault(Reason.TRIAL_FULL, contract={"trial": trial})
+    after = [fault for fault in IN_ORDER if fault.reason in (Reason.LEAD_TYPE, Reason.LOW_SCORE)]
+    for others, told in ((after, Reason.TRIAL_FULL), (IN_ORDER[:1], Reason.INACTIVE)):
+        made = faulty(*others, in_trial)
+        made.contracts.apply_use(trial_use("roofs-co", trial, 1, leads=2))
+        assert reason_in(made) is told
 
 
 def test_a_contact_another_company_suppresses_is_taken() -> None:

@@ -47,6 +47,7 @@ from tests.core.making import (
     ping,
     rated,
     solar,
+    trial_use,
 )
 
 SOLAR = solar(
@@ -151,16 +152,20 @@ tiers = st.lists(
     unique_by=lambda tier: tier.min_score,
 )
 trials = st.builds(
-    lambda begun_h, ends_h, continues, discount_bp: Trial(
+    lambda begun_h, ends_h, continues, discount_bp, leads, spend: Trial(
         starts_at=NOW - timedelta(hours=begun_h),
         ends_at=NOW + timedelta(hours=ends_h),
         continues=continues,
         discount_bp=discount_bp,
+        leads=leads,
+        spend_cents=spend,
     ),
     st.sampled_from([-1, 0, 10]),
     st.sampled_from([-1, 0, 10]),
     st.booleans(),
     st.sampled_from([None, 0, 2_500]),
+    st.sampled_from([None, 1, 3]),
+    st.sampled_from([None, 1_000, 10_000]),
 )
 clauses: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
@@ -225,16 +230,23 @@ def worlds(draw: st.DrawFn) -> tuple[Market, list[Any]]:
             )
         if draw(st.integers(0, 3)) == 0:
             number = made.contracts.complete + 1
+            bound, terms = draw(st.sampled_from(COMPANIES)), draw(clauses)
+            seller_id = draw(st.sampled_from(["s-1", "s-1", "s-2"]))
             made.contracts.apply(
                 contract(
-                    draw(st.sampled_from(COMPANIES)),
+                    bound,
                     number,
-                    seller_id=draw(st.sampled_from(["s-1", "s-1", "s-2"])),
+                    seller_id=seller_id,
                     version=number,
                     until=draw(st.sampled_from([None, None, NOW, NOW + timedelta(hours=1)])),
-                    **draw(clauses),
+                    **terms,
                 )
             )
+            if (trial := terms.get("trial")) is not None and draw(st.booleans()):
+                leads, spend = draw(st.integers(0, 3)), draw(st.integers(0, 10_000))
+                made.contracts.apply_use(
+                    trial_use(bound, trial, number, leads=leads, spend=spend, seller_id=seller_id)
+                )
             # From here on the masks of its contracts follow every change.
             made.indexes["solar"].contracts_of(SellerId("s-1"), NOW)
     pings = [

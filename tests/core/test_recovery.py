@@ -190,20 +190,39 @@ def test_section_5_a_reset_lifts_an_excluded_company_at_once() -> None:
     assert due.after.verdict is Verdict.QUALIFIED and due.after.overall_hundredths == 0
 
 
-@given(WINDOWS, st.sampled_from([Policy(), Policy(crm_threshold_bp=333)]))
-def test_the_room_told_can_be_rejected_and_a_cent_more_changes_the_verdict(
+@given(WINDOWS, policies())
+def test_section_12_the_room_told_may_go_wrong_and_a_cent_more_changes_the_verdict(
     held: Window, policy: Policy
 ) -> None:
     standing = weigh(held, TODAY, policy)
     room = room_left(standing, policy)
-    if room.overall_cents is not None and standing.overall_assigned:
-        rejected = standing.overall_rejected + room.overall_cents
-        limit = policy.conditional_overall_bp * standing.overall_assigned
-        assert rejected * 10_000 < limit <= (rejected + 1) * 10_000
-    if room.crm_cents is not None:
-        rejected = standing.crm_rejected + room.crm_cents
-        limit = policy.crm_threshold_bp * standing.crm_assigned
-        assert rejected * 10_000 <= limit < (rejected + 1) * 10_000 or not standing.crm_assigned
+
+    def verdict(**cents: int) -> Verdict:
+        return weigh(book(held, TODAY, held.era, **cents), TODAY, policy).verdict
+
+    def failing(cents: int) -> Verdict:
+        return verdict(assigned=cents, crm=cents)
+
+    if (crm := room.crm_cents) is not None:
+        assert failing(crm) is not Verdict.EXCLUDED
+        assert failing(crm + 1) is Verdict.EXCLUDED
+    if (returned := room.overall_cents) is not None:
+        assert verdict(manual=returned) is Verdict.QUALIFIED
+        sold = standing.raw_assigned - standing.raw_crm - standing.raw_manual
+        assert verdict(manual=returned + 1) is not Verdict.QUALIFIED or returned == sold
+    if (failed := room.overall_crm_cents) is not None:
+        if crm is None or failed <= crm:
+            assert failing(failed) is Verdict.QUALIFIED
+        assert failing(failed + 1) is not Verdict.QUALIFIED
+
+
+def test_section_12_a_failed_delivery_is_assigned_with_its_failure() -> None:
+    held = window({(TODAY, 0): Bucket(assigned=5_590_20, crm=100_00)})
+    room = room_left(weigh(held, TODAY, POLICY), POLICY)
+    # (100.00 + 510.02) ÷ (5,590.20 + 510.02) is 10 % and no more; of what was sold 459.02 would be.
+    assert room.crm_cents == 510_02
+    # (100.00 + 179.50) ÷ 5,590.20, and (100.00 + 188.95) ÷ (5,590.20 + 188.95): just below 5 %.
+    assert (room.overall_cents, room.overall_crm_cents) == (179_50, 188_95)
 
 
 def test_section_5_a_protected_company_reads_what_it_would_be_without() -> None:

@@ -78,9 +78,13 @@ def test_a_conditional_company_whose_crm_is_clean_is_not_sent_to_a_reset() -> No
 
 def test_a_qualified_company_reads_how_much_may_still_go_wrong() -> None:
     (step,) = path(QUALIFIED)
-    # 500 is 5 %, so 499.99 may be rejected; 1,000 may fail.
+    # 500 is 5 %, so 499.99 may be rejected. What fails is assigned as well: 210 + 305.26 of
+    # 10,305.26 is below 5 %, 30 + 1,077.77 of 11,077.77 not above 10 %.
     assert (step.kind, step.cents) == ("keep", 499_99 - 210_00)
-    assert "$970.00 more fail in your CRM before the gate closes" in step.text
+    assert step.text.endswith(
+        "; of leads to come, $305.26 before that and $1,077.77 before the gate closes could fail "
+        "in your CRM."
+    )
 
 
 def test_section_5_a_protected_company_reads_what_waits_behind_its_protection() -> None:

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from exchange.core.reasons import Reason
-from exchange.core.returning import ReturnPolicy, ReturnStatus, judge_dispute
+from exchange.core.rejection import Terms
+from exchange.core.returning import ReturnPolicy, ReturnStatus, judge_dispute, judge_silence
 from tests.core.making import NOW
 
 POLICY = ReturnPolicy()
@@ -34,6 +35,20 @@ def test_section_8_a_return_is_disputed_while_it_stands_and_in_time(
 
 def test_section_8_a_review_ends_by_itself_after_three_days_by_default() -> None:
     assert POLICY.review_ends_at(NOW) - NOW == timedelta(hours=72)
+
+
+@pytest.mark.parametrize(
+    ("reason", "names_reasons", "declined"),
+    [
+        (Reason.REASON_UNCLEAR, True, Reason.REASON_NOT_ALLOWED),
+        (Reason.REASON_UNCLEAR, False, None),
+        (Reason.SEASONAL, True, None),
+    ],
+)
+def test_section_9_silence_approves_all_but_what_nobody_read_under_named_reasons(
+    reason: Reason, names_reasons: bool, declined: Reason | None
+) -> None:
+    assert judge_silence(reason, Terms(names_reasons=names_reasons)) is declined
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ async def test_section_9_a_contract_holds_on_every_worker_and_a_refused_return_n
             "seller_id": seller.id,
             "company_id": company.id,
             "terms": {
-                "tiers": [{"min_score": 50, "multiply": 1.2}],
+                "tiers": [{"min_score": 0, "multiply": 1.2}],
                 "return_reasons": ["duplicate"],
             },
         }

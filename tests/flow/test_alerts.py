@@ -68,14 +68,23 @@ async def test_section_12_a_reset_ends_the_alert_and_is_told_once(
 ) -> None:
     company = await excluded(desk, crm)
     async with hook() as mine:
-        await tell(desk, company, webhook_url=mine.url, kinds=(AlertKind.CRM_OVER,))
+        wanted = (AlertKind.CRM_OVER, AlertKind.VERDICT_CHANGED)
+        await tell(desk, company, webhook_url=mine.url, kinds=wanted)
         await look(desk)
         registry = desk.exchange.registry
         asked = await registry.ask_reset(company, desk.clock.now())
         await registry.approve_reset(asked.reset_id, desk.clock.now())
         await look(desk, times=4)
+        desk.clock.forward(hours=1)
+        await look(desk, times=2)
         await send(desk)
-    assert mine.told == [("raised", "crm_over"), ("recovered", "crm_over")]
+    verdicts = [b["alert"]["values"] for b in mine.bodies if b["alert"]["kind"] != "crm_over"]
+    assert [(one["from"], one["to"]) for one in verdicts] == [
+        ("qualified", "excluded"),
+        ("excluded", "qualified"),
+    ]
+    others = [told for told in mine.told if told[1] == "crm_over"]
+    assert others == [("raised", "crm_over"), ("recovered", "crm_over")]
     assert "crm_over" in await kinds(desk, "recovered")
 
 
@@ -129,6 +138,8 @@ async def test_section_12_a_cap_is_told_when_it_is_near_and_when_it_is_used(desk
         await look(desk)
         told.append(await kinds(desk))
     assert told == [[], [], [], ["cap_near"], ["cap_full", "cap_near"]]
+    await look(desk)
+    assert (await kinds(desk), await kinds(desk, "recovered")) == (["cap_full"], ["cap_near"])
     desk.clock.forward(days=1)
     await look(desk)
     assert (await kinds(desk), await kinds(desk, "recovered")) == ([], ["cap_full", "cap_near"])

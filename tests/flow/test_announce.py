@@ -8,7 +8,8 @@ from datetime import date
 from exchange.core.changes import BucketChange, CompanyChange
 from exchange.core.market import Market
 from exchange.core.model import CompanyId, Policy
-from exchange.flow.announce import Announcer, Change
+from exchange.flow.announce import Announcer
+from exchange.flow.market_ports import Change
 
 TODAY = date(2026, 11, 21)
 COMPANY = CompanyId("sunny")

@@ -32,6 +32,7 @@ from exchange.core.model import (
 from exchange.core.quality.requires import Requires
 from exchange.core.reasons import Reason
 from exchange.core.terms import Tier
+from exchange.core.trial_room import TrialUse
 from exchange.embedded import StoreUrls
 from exchange.flow.contracts import Draft
 from exchange.flow.ping import SPELLED_OUT
@@ -269,7 +270,19 @@ async def test_rooms_rates_contacts_and_contracts_are_those_of_the_moment(strict
         contact_keys=(ADA,), known={"sold_to": {capped}, "suppressed_by": {spent}}, max_buyers=2
     )
     desk.clock.forward(seconds=3)
-    desk.exchange.market.contracts.fill(seller, tried, desk.clock.now())
+    deal = desk.exchange.market.contracts.deal(seller, tried, desk.clock.now())
+    assert deal is not None and deal.capped_trial is not None
+    full = TrialUse(
+        contract_id=deal.contract_id,
+        seller_id=seller,
+        company_id=tried,
+        version=1_000_000,
+        starts_at=deal.capped_trial.starts_at,
+        ends_at=deal.capped_trial.ends_at,
+        leads=9,
+        spend_cents=0,
+    )
+    desk.exchange.market.contracts.apply_use(full)
     await town.hold(desk.lead(seller))
     desk.clock.forward(days=1)
     await town.save(first, 25_00)

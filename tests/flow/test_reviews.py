@@ -13,6 +13,7 @@ from exchange.core.reasons import Reason
 from exchange.core.rejection import Terms
 from exchange.core.returning import ReturnPolicy
 from exchange.flow.faults import Conflict, Invalid
+from exchange.web.returns_codec import show_return
 from tests.flow.market import Desk
 from tests.flow.returning import (
     VAGUE,
@@ -22,6 +23,7 @@ from tests.flow.returning import (
     refused,
     states,
 )
+from tests.flow.test_contracts import contract, pair
 from tests.flow.test_rejection import snapshot, sold_lead
 
 
@@ -120,15 +122,59 @@ async def test_section_8_a_review_nobody_decides_is_approved_by_itself_once(
     _, company, lead = await sold_lead(desk)
     rejected = await asked(desk, company, lead)
     desk.clock.forward(hours=72, microseconds=-1)
-    assert await desk.exchange.returning.approve_due(desk.clock.now()) == 0
+    assert await desk.exchange.returning.decide_due(desk.clock.now()) == 0
     desk.clock.forward(microseconds=1)
     done = await asyncio.gather(
-        *(worker.exchange.returning.approve_due(desk.clock.now()) for worker in (desk, other) * 4)
+        *(worker.exchange.returning.decide_due(desk.clock.now()) for worker in (desk, other) * 4)
     )
     assert sum(done) == 1
     found = await desk.exchange.returning.one("operator", "", rejected.rejection_id)
     assert (found.status, found.decided_by) == ("accepted", "time")
     assert await balances(desk) == {"company": 0, "seller": 0, "operator": 0}
+
+
+async def test_section_9_silence_credits_no_unclear_text_where_the_contract_names_reasons(
+    desk: Desk,
+) -> None:
+    seller, company = await pair(desk)
+    made = await contract(desk, seller, company, return_reasons=(Reason.DUPLICATE_LEAD,))
+    lead = (await desk.sell(seller)).lead_id
+    rejected = await asked(desk, company, lead)
+    desk.clock.forward(hours=72)
+    assert await desk.exchange.returning.decide_due(desk.clock.now()) == 1
+    found = await desk.exchange.returning.one("company", company, rejected.rejection_id)
+    clause = {
+        "contract_id": made.contract_id,
+        "version": 1,
+        "clause": "return_reasons",
+        "allowed": ["duplicate"],
+    }
+    assert (found.status, found.decided_by, found.clause) == ("declined", "time", clause)
+    shown = show_return(found, "company", ReturnPolicy())
+    assert shown.refusal is not None
+    assert (shown.refusal.code, shown.refusal.details) == ("reason_not_allowed", clause)
+    assert await balances(desk) == {"company": -100_00, "seller": 85_00, "operator": 15_00}
+    assert await desk.price(seller) == 100_00
+    again = await refused(asked(desk, company, lead))
+    assert (again.code, again.details) == ("return_declined", again.details | clause)
+
+
+async def test_section_9_where_the_contract_allows_no_return_no_text_is_taken_into_review(
+    desk: Desk,
+) -> None:
+    seller, company = await pair(desk)
+    made = await contract(desk, seller, company, return_reasons=())
+    lead = (await desk.sell(seller)).lead_id
+    before = await snapshot(desk)
+    fault = await refused(asked(desk, company, lead))
+    assert (fault.code, fault.field) == ("reason_not_allowed", "text")
+    assert fault.details == {
+        "contract_id": made.contract_id,
+        "version": 1,
+        "clause": "return_reasons",
+        "allowed": [],
+    }
+    assert await snapshot(desk) == before
 
 
 async def test_section_9_returns_are_reviewed_where_the_terms_say_so(desk: Desk) -> None:

@@ -22,8 +22,9 @@ from exchange.core.rejection import ReturnCap
 from exchange.core.standing import Bucket
 from exchange.embedded import StoreUrls
 from exchange.flow.faults import Unavailable
+from exchange.flow.market_ports import Change
 from exchange.stores.redis_client import quick_client, waiting_client
-from exchange.stores.redis_mirror import Change, RedisFeed, RedisMirror, figures_of
+from exchange.stores.redis_mirror import RedisFeed, RedisMirror, figures_of
 from exchange.stores.redis_pipe import RedisPipe
 from tests.core.making import contract
 from tests.flow.market import until

@@ -8,7 +8,8 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from exchange.core.contract import Contract
-from exchange.core.model import CompanyId, SellerId
+from exchange.core.model import CompanyId, DeliveryId, LeadId, SellerId
+from exchange.core.trial_room import TrialUse
 from exchange.flow.contracts import Breach, ContractRecord, Draft, TrialHold
 
 
@@ -99,8 +100,16 @@ class MemoryContracts:
     async def note_breach(self, breach: Breach) -> None:
         self.kept.append(breach)
 
-    async def hold_trial(self, hold: TrialHold) -> bool:
-        return True
+    async def hold_trial(self, hold: TrialHold) -> tuple[bool, TrialUse]:
+        raise NotImplementedError("nothing is sold here")
+
+    async def leave_trial(
+        self, contract_id: str, delivery_id: DeliveryId, lead_id: LeadId, owner: str
+    ) -> Sequence[TrialUse]:
+        raise NotImplementedError("nothing is sold here")
+
+    async def trial_uses(self, contract_id: str) -> Sequence[TrialUse]:
+        return []
 
     async def breaches(self, contract_id: str | None, after: str, limit: int) -> Sequence[Breach]:
         return [one for one in self.kept if contract_id in (None, one.contract_id)][:limit]

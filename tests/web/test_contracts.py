@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from exchange.core.contract import DISCOUNT_WARNING, Clauses, Trial
+from exchange.core.contract import Clauses, Trial
+from exchange.core.contract_rules import CONTINUED_WARNING, DISCOUNT_WARNING, TRIAL_WARNING
 from exchange.core.model import CompanyId, DeliveryId, LeadId, SellerId
 from exchange.core.reasons import Reason
 from exchange.core.rejection import ReturnCap
@@ -119,6 +120,32 @@ async def test_section_9_terms_that_cannot_be_read_are_refused_with_their_place(
     assert refused.json["field"] == field
 
 
+@pytest.mark.parametrize(
+    "moment", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"], ids=["last", "first"]
+)
+async def test_a_time_beyond_the_calendar_is_refused_wherever_a_contract_takes_one(
+    wire: Wire, moment: str
+) -> None:
+    made = await make(wire, {})
+    path = f"/v1/contracts/{made.json['contract_id']}"
+    trial = {"starts_at": "2026-12-01T00:00:00Z", "ends_at": "2026-12-31T00:00:00Z"}
+    for place, body, field in [
+        ("/v1/contracts", CONTRACT | {"terms": {}, "effective_from": moment}, "effective_from"),
+        (f"{path}/versions", {"terms": {}, "effective_to": moment}, "effective_to"),
+        (f"{path}/end", {"effective_to": moment}, "effective_to"),
+        *(
+            (
+                f"{path}/versions",
+                {"terms": {"trial": trial | {name: moment}}},
+                f"terms.trial.{name}",
+            )
+            for name in trial
+        ),
+    ]:
+        refused = await wire.call("POST", place, body, key="operator")
+        assert (refused.status, refused.json["field"]) == (422, field)
+
+
 async def test_section_9_a_history_says_what_became_of_each_version(wire: Wire) -> None:
     made = await make(wire, {}, effective_from="2026-11-01T00:00:00Z")
     path = f"/v1/contracts/{made.json['contract_id']}"
@@ -130,6 +157,38 @@ async def test_section_9_a_history_says_what_became_of_each_version(wire: Wire) 
     assert (shown["status"], shown["version"]) == ("in_force", 3)
     ended = (await wire.call("POST", f"{path}/end", {}, key="operator")).json
     assert (ended["status"], ended["version"]) == ("ended", None)
+
+
+async def test_section_9_a_version_that_withdraws_a_scheduled_one_says_so(wire: Wire) -> None:
+    made = await make(wire, {}, effective_from="2026-11-01T00:00:00Z")
+    path = f"/v1/contracts/{made.json['contract_id']}"
+
+    async def warned(place: str, body: dict[str, Any]) -> list[str]:
+        answer = await wire.call("POST", f"{path}/{place}", body, key="operator")
+        warnings: list[str] = answer.json["versions"][-1]["warnings"]
+        return warnings
+
+    december, january = "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"
+    assert await warned("versions", {"effective_from": january, "terms": {}}) == []
+    withdrawn = f"Version 2, scheduled for {january}, is withdrawn: "
+    (told,) = await warned("versions", {"effective_from": december, "terms": {"first_look": True}})
+    assert told == f"{withdrawn}this one is newer and takes effect no later."
+    # What was withdrawn before is not told again.
+    (told,) = await warned("versions", {"terms": {"reviewed": True}})
+    assert told.startswith(f"Version 3, scheduled for {december}, is withdrawn: ")
+    assert await warned("end", {"effective_to": january}) == []
+
+
+async def test_section_9_a_trial_that_is_over_before_it_begins_to_hold_is_warned_of(
+    wire: Wire,
+) -> None:
+    trial = {"starts_at": "2026-10-01T00:00:00Z", "ends_at": "2026-11-01T00:00:00Z"}
+    for continues, warning in ((False, TRIAL_WARNING), (True, CONTINUED_WARNING)):
+        terms = {"trial": trial | {"continues": continues}}
+        made = await make(wire, terms, effective_from="2026-12-01T00:00:00Z")
+        assert made.json["versions"][0]["warnings"] == [warning]
+    running = trial | {"ends_at": "2026-12-31T00:00:00Z"}
+    assert (await make(wire, {"trial": running})).json["versions"][0]["warnings"] == []
 
 
 async def test_section_12_each_party_reads_its_own_contracts_only(wire: Wire) -> None:

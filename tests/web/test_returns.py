@@ -103,6 +103,60 @@ async def test_a_header_names_the_columns_in_any_order(wire: Wire) -> None:
     assert line.review
 
 
+@pytest.mark.parametrize("head", ["reason,lead_id", '"note", LEAD_ID', "text,review,lead_id"])
+async def test_a_header_is_known_wherever_it_names_the_lead(wire: Wire, head: str) -> None:
+    values = {"lead_id": "lead-1", "reason": "seasonal", "note": "why", "text": "hm"}
+    names = [name.strip(' "').lower() for name in head.split(",")]
+    await send(wire, f"{head}\n{','.join(values.get(name, '') for name in names)}\n")
+    (line,) = wire.doors.returns.lines
+    assert (line.number, line.lead_id) == (2, "lead-1")
+
+
+async def test_a_header_without_the_lead_is_refused(wire: Wire) -> None:
+    refused = await send(wire, "reason,note\nseasonal,why\n")
+    assert (refused.status, refused.json["field"]) == (422, "lead_id")
+
+
+async def test_a_quoted_cell_may_hold_line_breaks(wire: Wire) -> None:
+    file = 'lead-1,seasonal,"called\r\n""twice"",\nno answer"\r\nlead-2,seasonal,\r\n'
+    told = (await send(wire, file)).json
+    assert [line["line"] for line in told["lines"]] == [1, 4]
+    first, second = wire.doors.returns.lines
+    assert (first.note, second.lead_id) == ('called\n"twice",\nno answer', "lead-2")
+
+
+@pytest.mark.parametrize("last", ["", 'lead-4,seasonal,"why"\n', 'lead-4,seasonal,"why\n'])
+async def test_a_forgotten_quote_costs_its_own_line_only(wire: Wire, last: str) -> None:
+    file = f'lead-1,seasonal,"why\nlead-2,seasonal,\nlead-3,seasonal,\n{last}'
+    told = (await send(wire, file)).json
+    statuses = [line["status"] for line in told["lines"]]
+    assert statuses[:3] == ["refused", "accepted", "accepted"]
+    assert len(statuses) == (4 if last else 3)
+
+
+async def test_a_line_of_json_that_cannot_be_read_stops_no_other(wire: Wire) -> None:
+    lines = [
+        {"lead_id": "lead-1", "reason": "seasonal"},
+        {"lead_id": "lead-2", "reason": 5},
+        {"lead_id": 3, "reason": "seasonal"},
+        {"lead_id": "lead-4", "why": "seasonal"},
+        {"reason": "seasonal"},
+        "lead-6",
+        {"lead_id": "lead-7", "text": "hm", "review": True},
+    ]
+    answer = await wire.call("POST", PATH, {"lines": lines}, key="company")
+    assert answer.status == 200
+    told = answer.json["lines"]
+    assert [line["status"] for line in told] == ["accepted", *["refused"] * 5, "accepted"]
+    assert [(line["lead_id"], line["code"], line.get("field")) for line in told[1:6]] == [
+        ("lead-2", "invalid", "reason"),
+        ("", "invalid", "lead_id"),
+        ("lead-4", "unknown_field", "why"),
+        ("", "missing_field", "lead_id"),
+        ("", "invalid", None),
+    ]
+
+
 async def test_the_results_come_as_csv_where_that_is_accepted(wire: Wire) -> None:
     answer = await send(wire, CSV, "text/csv")
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"

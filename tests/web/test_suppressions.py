@@ -33,8 +33,7 @@ def read(text: str | bytes, size: int = 7) -> Collected:
     data = text.encode() if isinstance(text, str) else text
     for at in range(0, len(data), size):
         lines.keys += [keys for keys in lines.feed(data[at : at + size]) if keys is not None]
-    if (last := lines.end()) is not None:
-        lines.keys.append(last)
+    lines.keys += lines.end()
     return lines
 
 
@@ -80,6 +79,21 @@ def test_a_bare_hash_stands_for_a_phone_number_and_an_email_address() -> None:
 def test_headings_and_empty_lines_and_a_byte_order_mark_are_no_contacts() -> None:
     text = f"\ufeffkind,contact\r\n\r\nphone,{PHONE}\r\n   \r\nemail,{EMAIL}\r\n"
     assert keys_in(text) == [(key("phone", PHONE),), (key("email", EMAIL),)]
+
+
+@pytest.mark.parametrize("heads", ["phone,email", "Email;Phone"])
+def test_a_line_under_both_headings_names_a_contact_of_either(heads: str) -> None:
+    cells = {"phone": "415-555-0101", "email": EMAIL}
+    apart = "," if "," in heads else ";"
+    names = heads.lower().split(apart)
+    both = apart.join(cells[name] for name in names)
+    second = apart + cells[names[1]]
+    lines = read(f"{heads}\n{both}\n{cells[names[0]]}{apart}\n{second}\n{EMAIL}\nno\n")
+    keys = {"phone": (key("phone", PHONE),), "email": (key("email", EMAIL),)}
+    first_two = [keys[name] for name in names]
+    assert lines.keys == [*first_two, *first_two, keys["email"]]
+    assert (lines.lines, lines.named, lines.invalid) == (5, 5, 1)
+    assert [one.line for one in lines.invalid_lines] == [6]
 
 
 @pytest.mark.parametrize(
