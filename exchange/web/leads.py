@@ -112,12 +112,13 @@ async def get_lead(call: Call) -> LeadAnswer:
 async def reject(call: Call) -> RejectionAnswer | RejectionPreview:
     """Return a lead the company took."""
     lead_id, body = LeadId(call.id("lead_id")), call.read(RejectionBody)
+    dry_run = call.option("dry_run") or body.dry_run
     if (body.reason is None) == (body.text is None):
         raise Invalid("Give either a reason or a text.", field="reason")
     if body.reason is not None and body.reason not in REJECTION_REASONS:
         known = ", ".join(REJECTION_REASONS)
         raise Invalid(f"reason must be one of {known}.", field="reason", code="unknown_reason")
-    if body.dry_run:
+    if dry_run:
         preview = await call.site.doors.returning.preview(
             call.company_id,
             lead_id,

@@ -209,13 +209,12 @@ def fault_statuses(route: Route) -> set[int]:
     """The statuses of the faults a call may answer with."""
     statuses = set(route.faults)
     if route.roles:
-        statuses |= {401, 403, 503}
+        # 422: a parameter that is not known, whatever the call.
+        statuses |= {401, 403, 422, 503}
     if route.body is not None:
         statuses |= {400, 408, 413, 415, 422}
     if route.streamed:
         statuses |= {400, 408, 413, 415}
-    if route.listed or route.asked:
-        statuses.add(422)
     return statuses
 
 

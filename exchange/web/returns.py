@@ -13,7 +13,6 @@ from exchange.web.bodies import is_csv
 from exchange.web.bulk_lines import content_type_of, form_of, read_csv, read_json, write
 from exchange.web.calls import Call, Streamed
 from exchange.web.market_codec import category_of
-from exchange.web.queries import Asked
 from exchange.web.returns_codec import show_return
 from exchange.web.wire_returns import (
     BulkBody,
@@ -28,14 +27,6 @@ from exchange.web.wire_returns import (
 BULK_S: Final = 600.0
 """Longest a file of returns may take: the most lines there may be take a few minutes."""
 
-BULK_ASKED: Final = (
-    Asked(
-        name="dry_run",
-        meaning="Say what would come of each line, and change nothing",
-        shape={"type": "boolean", "default": False},
-    ),
-)
-
 
 async def bulk_reject(call: Call) -> Streamed:
     """Return many leads, each line on its own."""
@@ -43,7 +34,9 @@ async def bulk_reject(call: Call) -> Streamed:
     if is_csv(call.headers):
         lines = read_csv(call.body, limits.max_bulk_lines)
     else:
-        lines = read_json(call.read(BulkBody).lines, limits.max_bulk_lines)
+        body = call.read(BulkBody)
+        dry_run |= body.dry_run
+        lines = read_json(body.lines, limits.max_bulk_lines)
     results = call.site.doors.returning.bulk(call.company_id, lines, dry_run=dry_run)
     form = form_of(call.headers.get("Accept", ""))
     counted = results if dry_run else _counted(call, results)

@@ -59,9 +59,10 @@ class BulkLine(Body, frozen=True, kw_only=True):
 
 
 class BulkBody(Body, frozen=True, kw_only=True):
-    """Leads to be returned, in their order."""
+    """Leads to be returned, in their order. ``dry_run`` only tells what that would do."""
 
     lines: Annotated[tuple[BulkLine, ...], Meta(min_length=1)]
+    dry_run: bool = False
 
 
 class LineAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):

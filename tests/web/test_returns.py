@@ -135,6 +135,23 @@ async def test_a_dry_run_of_a_file_says_so(wire: Wire) -> None:
     assert "rejection_id" not in answer.json["lines"][0]
 
 
+async def test_one_return_and_many_may_be_tried_by_query_or_body(wire: Wire) -> None:
+    one, line = "/v1/leads/lead-1/rejections", {"lead_id": "lead-1", "reason": "seasonal"}
+    reason = {"reason": "invalid_contact"}
+    for path, body in (
+        (f"{one}?dry_run=true", reason),
+        (one, {**reason, "dry_run": True}),
+        (f"{one}?dry_run=true", {**reason, "dry_run": False}),
+        (f"{PATH}?dry_run=true", {"lines": [line]}),
+        (PATH, {"lines": [line], "dry_run": True}),
+    ):
+        answer = await wire.call("POST", path, body, key="company")
+        assert (answer.status, answer.json["dry_run"]) == (200, True), path
+    assert not wire.doors.returned
+    answer = await wire.call("POST", f"{one}?dry_run=yes", reason, key="company")
+    assert (answer.status, answer.json["field"]) == (422, "dry_run")
+
+
 @pytest.mark.parametrize(
     ("body", "query", "status", "code"),
     [
