@@ -21,7 +21,7 @@ from exchange.core.returning import ReturnPolicy, judge_dispute
 from exchange.core.standing import window_start
 from exchange.flow.faults import Invalid, NotFound, because
 from exchange.flow.ports import Role, Vault
-from exchange.flow.returning import Dispute, Return, Statement
+from exchange.flow.returning import Dispute, Kind, Return, Statement
 from exchange.stores.postgres import QUERIES, Postgres, Record
 from exchange.stores.postgres_books import set_lead_state
 from exchange.stores.postgres_returns import open_sealed
@@ -48,11 +48,22 @@ class PostgresReviews:
         self._decode = msgspec.json.Decoder(Statement).decode
 
     async def returns(
-        self, role: Role, subject_id: str, after: str, limit: int
+        self,
+        role: Role,
+        subject_id: str,
+        after: str,
+        limit: int,
+        kind: Kind | None = None,
+        counting_since: date | None = None,
     ) -> Sequence[Return]:
         """A company's or a seller's returns, or an operator's of everybody, by id."""
-        whose = () if role == "operator" else (subject_id,)
-        rows = await self._postgres.rows(_LISTS[role], after, limit, *whose)
+        name, whose = _LISTS[role], kind if role == "operator" else subject_id
+        more: tuple[object, ...] = ()
+        if role == "company" and counting_since is not None:
+            name, more = "counting_of_company", (kind or "manual", counting_since)
+        elif role == "company" and kind == "crm":
+            name = "failures_of_company"
+        rows = await self._postgres.rows(name, after, limit, whose, *more)
         return await self._whole([row["id"] for row in rows])
 
     async def in_review(self, after: str, limit: int) -> Sequence[Return]:

@@ -9,7 +9,7 @@ from exchange.core.reasons import REJECTION_REASONS
 from exchange.flow.faults import Gone, Invalid, NotFound
 from exchange.flow.ports import Receipt
 from exchange.web.calls import Call, Reply
-from exchange.web.market_codec import category_of, show_lead, show_rejection
+from exchange.web.market_codec import category_of, show_lead, show_rejection, show_sale
 from exchange.web.metrics import Metrics
 from exchange.web.ping_codec import (
     read_ping,
@@ -26,6 +26,7 @@ from exchange.web.wire_leads import (
     LeadList,
     RejectionAnswer,
     RejectionBody,
+    SaleList,
     SellerReceipt,
 )
 from exchange.web.wire_quality import LeadQualityAnswer
@@ -98,6 +99,14 @@ async def list_leads(call: Call) -> LeadList:
     found = await call.site.doors.inbox.leads(call.company_id, page.after, page.limit + 1)
     leads, following = page.cut(list(found), lambda lead: lead.lead_id)
     return LeadList(items=tuple(show_lead(lead) for lead in leads), next=following)
+
+
+async def list_sales(call: Call) -> SaleList:
+    """List the leads the seller sold."""
+    page = call.page()
+    found = await call.site.doors.inbox.sales(call.seller_id, page.after, page.limit + 1)
+    leads, following = page.cut(list(found), lambda lead: lead.lead_id)
+    return SaleList(items=tuple(show_sale(lead) for lead in leads), next=following)
 
 
 async def get_lead(call: Call) -> LeadAnswer:

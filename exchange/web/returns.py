@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Final
+from typing import Final, get_args
 
 from exchange.core.reasons import REJECTION_REASONS, Reason
 from exchange.flow.faults import Invalid
-from exchange.flow.returning import LineResult, Return, Statement
+from exchange.flow.returning import Kind, LineResult, Return, Statement
 from exchange.web.bodies import is_csv
 from exchange.web.bulk_lines import content_type_of, form_of, read_csv, read_json, write
 from exchange.web.calls import Call, Streamed
 from exchange.web.market_codec import category_of
+from exchange.web.queries import Asked
 from exchange.web.returns_codec import show_return
 from exchange.web.wire_returns import (
     BulkBody,
@@ -26,6 +27,23 @@ from exchange.web.wire_returns import (
 
 BULK_S: Final = 600.0
 """Longest a file of returns may take: the most lines there may be take a few minutes."""
+
+
+KINDS: Final[dict[str, Kind]] = {kind: kind for kind in get_args(Kind)}
+LIST_ASKED: Final = (
+    Asked(
+        name="kind",
+        meaning="Only returns (manual) or only deliveries that failed for good (crm); left out, an "
+        "operator reads both, a company its returns. A seller has returns only",
+        shape={"type": "string", "enum": list(KINDS)},
+    ),
+    Asked(
+        name="counting",
+        meaning="Of a company's own, only those in its rates: assigned inside the window, and "
+        "failed deliveries since its last CRM reset",
+        shape={"type": "boolean", "default": False},
+    ),
+)
 
 
 async def bulk_reject(call: Call) -> Streamed:
@@ -55,10 +73,13 @@ async def _counted(
 
 
 async def list_returns(call: Call) -> ReturnList:
-    """List returns: a seller's, a company's, or everybody's with the failed deliveries."""
-    who, page = call.who, call.page()
+    """List returns: a seller's, a company's, or everybody's; and deliveries that failed."""
+    who, page, counting = call.who, call.page(), call.option("counting")
+    kind = _kind(call)
+    if counting and who.role != "company":
+        raise Invalid("counting is for a company's own returns.", field="counting")
     found = await call.site.doors.returning.returns(
-        who.role, who.subject_id, page.after, page.limit + 1
+        who.role, who.subject_id, page.after, page.limit + 1, kind, counting=counting
     )
     return _list(call, found, lambda one: one.rejection_id)
 
@@ -126,6 +147,15 @@ async def reverse_return(call: Call) -> ReturnAnswer:
     """Take a rejection back, a company's or that of a failed delivery."""
     rejection_id, body = call.id("rejection_id"), call.read(ReversalBody)
     return _show(call, await call.site.doors.returning.reverse(rejection_id, body.sentence))
+
+
+def _kind(call: Call) -> Kind | None:
+    given = call.query.get("kind")
+    if given == "crm" and call.who.role == "seller":
+        raise Invalid("Deliveries that failed are not told to sellers.", field="kind")
+    if given is not None and given not in KINDS:
+        raise Invalid(f"kind is one of {', '.join(KINDS)}.", field="kind")
+    return None if given is None else KINDS[given]
 
 
 def _show(call: Call, found: Return) -> ReturnAnswer:

@@ -70,6 +70,7 @@ ANOTHERS = {
     ("GET /v1/contracts/{contract_id}", "other-company"): 404,
     ("GET /v1/contracts/{contract_id}/refusals", "other-seller"): 404,
     ("GET /v1/contracts/{contract_id}/refusals", "other-company"): 404,
+    ("GET /v1/companies/{company_id}", "other-company"): 404,
     ("GET /v1/companies/{company_id}/standing", "other-company"): 404,
     ("GET /v1/companies/{company_id}/standing/history", "other-company"): 404,
     ("GET /v1/companies/{company_id}/what-if", "other-company"): 404,
