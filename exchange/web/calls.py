@@ -18,6 +18,7 @@ from exchange.flow.dialects import DialectDesk
 from exchange.flow.doors import Doors
 from exchange.flow.faults import Invalid, NotFound
 from exchange.flow.registry import Caller
+from exchange.web.amounts import check_amounts
 from exchange.web.attributes import AttributesReader
 from exchange.web.bodies import check_text, decode
 from exchange.web.metrics import Metrics
@@ -214,8 +215,7 @@ class Call:
 
     def read(self, kind: type[T]) -> T:
         """Decode the JSON body."""
-        check_text(self.body, self.site.limits.max_json_depth)
-        return decode(decoder_of(kind), self.body)
+        return read_body(decoder_of(kind), self.body, self.site.limits.max_json_depth)
 
     def id(self, name: str) -> str:
         """An id from the path. Raises NotFound for what cannot be one."""
@@ -263,6 +263,14 @@ def decoder_of(kind: type[T], *, strict: bool = True) -> msgspec.json.Decoder[T]
     if decoder is None:
         decoder = _DECODERS[kind, strict] = msgspec.json.Decoder(kind, strict=strict)
     return decoder
+
+
+def read_body(decoder: msgspec.json.Decoder[T], body: bytes, max_depth: int) -> T:
+    """Decode a whole JSON body. Raises Malformed and Invalid."""
+    check_text(body, max_depth)
+    found = decode(decoder, body)
+    check_amounts(decoder.type, body)
+    return found
 
 
 def idempotency_key(headers: Mapping[str, str], default: str | None) -> str | None:

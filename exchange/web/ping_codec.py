@@ -26,8 +26,7 @@ from exchange.web.attributes import (
     refuse_contact_data,
     refuse_contact_fields,
 )
-from exchange.web.bodies import check_text, decode
-from exchange.web.calls import Call, WebLimits, decoder_of
+from exchange.web.calls import Call, WebLimits, decoder_of, read_body
 from exchange.web.contacts import key_hashes
 from exchange.web.forms import to_json
 from exchange.web.quality_codec import show_quality, show_refused_quality
@@ -128,8 +127,7 @@ def _decode(call: Call) -> PingBody:
     if not call.is_form:
         return call.read(PingBody)
     text = to_json(call.body, _OWN_FIELDS, call.site.attribute_kinds)
-    check_text(text, call.site.limits.max_json_depth)
-    return decode(decoder_of(PingBody, strict=False), text)
+    return read_body(decoder_of(PingBody, strict=False), text, call.site.limits.max_json_depth)
 
 
 def _hashes(given: ContactHashes) -> dict[str, str]:

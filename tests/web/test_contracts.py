@@ -98,6 +98,8 @@ async def test_section_9_a_discount_is_shown_with_its_warning(wire: Wire) -> Non
         ({"refusal_reasons": ["duplicate", "because"]}, "terms.refusal_reasons[1]"),
         ({"return_window_h": 23}, "terms.return_window_h"),
         ({"discount_pct": 101}, "terms.discount_pct"),
+        ({"discount_pct": " 5"}, "terms.discount_pct"),
+        ({"tiers": [{"min_score": 9}, {"min_score": 5, "add": "1e1"}]}, "terms.tiers[1].add"),
         ({"discount_pct": 1.234}, "terms.discount_pct"),
         ({"return_cap": {"period": "month", "max_pct": -1}}, "terms.return_cap.max_pct"),
         ({"return_cap": {"period": "week", "max_count": 1}}, "terms.return_cap.period"),
@@ -117,6 +119,19 @@ async def test_section_9_terms_that_cannot_be_read_are_refused_with_their_place(
     refused = await make(wire, terms)
     assert refused.status == 422
     assert refused.json["field"] == field
+
+
+@pytest.mark.parametrize("percent", [100, 101, -1])
+async def test_section_9_a_discount_beyond_its_bounds_is_told_the_same_bounds(
+    wire: Wire, percent: int
+) -> None:
+    trial = WHOLE["trial"] | {"discount_pct": percent}
+    for terms, field in (
+        ({"discount_pct": percent}, "terms.discount_pct"),
+        ({"trial": trial}, "terms.trial.discount_pct"),
+    ):
+        refused = await make(wire, terms)
+        assert refused.json["detail"] == f"{field} must be from 0 to 99.99."
 
 
 async def test_section_9_a_history_says_what_became_of_each_version(wire: Wire) -> None:
