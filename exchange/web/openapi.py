@@ -159,7 +159,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     ]
     if route.listed:
         limit = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE}
-        after = {"type": "string", "pattern": "^[0-9A-Za-z_-]{0,64}$"}
+        after = {"type": "string", "maxLength": 64, "pattern": "^([0-9A-Za-z]+-[0-9A-Za-z_-]+)?$"}
         found.append({"name": "after", "in": "query", "required": False, "schema": after})
         found.append({"name": "limit", "in": "query", "required": False, "schema": limit})
     found.extend(

@@ -59,7 +59,17 @@ async def test_accounts_are_listed_by_page(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=201", "limit=x", "limit=-1", "after=a%20b", "colour=red"]
+    "query",
+    [
+        "limit=0",
+        "limit=201",
+        "limit=x",
+        "limit=-1",
+        "after=a%20b",
+        "after=zzz",
+        "after=50",
+        "colour=red",
+    ],
 )
 async def test_a_wrong_page_is_refused_with_its_name(wire: Wire, query: str) -> None:
     answer = await wire.call("GET", f"/v1/leads?{query}", key="company")

@@ -166,6 +166,9 @@ async def test_an_operator_finds_the_contract_of_a_pair(wire: Wire) -> None:
         "GET", "/v1/contracts?seller_id=seller-2&company_id=company-1", key="operator"
     )
     assert [one["seller_id"] for one in found.json["items"]] == ["seller-2"]
+    for name in ("seller_id", "company_id"):
+        nobody = await wire.call("GET", f"/v1/contracts?{name}=nope", key="operator")
+        assert (nobody.status, nobody.json["field"]) == (422, name)
     wrong = await wire.call("GET", "/v1/contracts?seller_id=a.b", key="operator")
     assert (wrong.status, wrong.json["field"]) == (422, "seller_id")
 

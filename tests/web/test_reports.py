@@ -159,6 +159,8 @@ async def test_a_weekly_summary_is_of_a_whole_week(wire: Wire, query: str, monda
         ("contracts?vertical=boats", 422, "unknown_vertical", "vertical"),
         ("contracts?seller_id=a%20b", 422, "invalid", "seller_id"),
         ("contracts?seller_id=a&company_id=b", 422, "invalid", "seller_id"),
+        ("contracts?company_id=nope", 422, "invalid", "company_id"),
+        ("contracts?seller_id=company-1", 422, "invalid", "seller_id"),
     ],
 )
 async def test_what_cannot_be_asked_is_told_with_its_field(
