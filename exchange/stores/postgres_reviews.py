@@ -246,7 +246,7 @@ class PostgresReviews:
         ended_at = self._returns.disputable_until(row["accepted_at"])
         if refused is not Reason.DISPUTE_TOO_LATE or ended_at is None:
             return {}
-        return {"disputable_until": ended_at.isoformat()}
+        return {"disputable_until": ended_at}
 
     def _said(self, row: Record) -> Statement | None:
         text = open_sealed(self._vault, row, "statement", "statement_key_id")

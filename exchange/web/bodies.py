@@ -126,7 +126,7 @@ def is_form(headers: Mapping[str, str], body: bytes) -> bool:
         media.startswith("application/") and media.endswith("+json")
     ):
         return False
-    raise WrongMedia("A body must be application/json.")
+    raise WrongMedia("A body is application/json; pings and posts may be forms.")
 
 
 def check_text(body: bytes, max_depth: int) -> None:

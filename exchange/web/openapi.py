@@ -11,6 +11,7 @@ import msgspec
 
 from exchange import __version__
 from exchange.core.verticals import Vertical
+from exchange.core.words import with_article
 from exchange.web.bulk_lines import CSV_TYPE, NDJSON_TYPE
 from exchange.web.calls import DEFAULT_PAGE, MAX_PAGE
 from exchange.web.problems import PROBLEM_TYPE
@@ -122,6 +123,7 @@ def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": getattr(route.handler, "__name__", route.label),
         "summary": route.summary,
+        "description": _describe(route),
         "tags": [route.tag],
         "responses": _responses(route),
     }
@@ -129,7 +131,6 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["parameters"] = parameters
     if route.roles:
         operation["security"] = [{"key": []}]
-        operation["description"] = f"For a {' or '.join(sorted(route.roles))}."
     if route.body is not None:
         schema = {"$ref": _REF.format(name=route.body.__name__)}
         content: dict[str, Any] = {"application/json": {"schema": schema}}
@@ -144,6 +145,34 @@ def _operation(route: Route) -> dict[str, Any]:
         content = dict.fromkeys(route.streamed, text)
         operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _describe(route: Route) -> str:
+    """Who may make a call, and how it is made and answered."""
+    who = [with_article(role) for role in sorted(route.roles)]
+    told = (
+        [f"For {', '.join(who[:-1])}{' or ' if who[:-1] else ''}{who[-1]}."]
+        if who
+        else ["For anybody, without a key."]
+    )
+    if route.roles >= {"company", "operator"} and "{company_id}" in route.path:
+        told.append("A company makes it for itself, an operator for any.")
+    if route.forms:
+        told.append("The body may be a form.")
+    if route.bulk:
+        told.append("Lines may be sent, and their results had, as CSV; each line is on its own.")
+    if route.streamed:
+        told.append("The body has a contact a line, and is read as it comes.")
+    if route.keyed:
+        told.append("Safe to repeat under one Idempotency-Key.")
+    if route.listed:
+        told.append(
+            f"At most `limit` items ({DEFAULT_PAGE}); `next` given as `after` has those behind "
+            "them, and is null at the end."
+        )
+    if route.csv:
+        told.append("As CSV where the Accept header asks for text/csv.")
+    return " ".join(told)
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:

@@ -47,6 +47,8 @@ async def test_a_report_is_for_its_readers_and_tells_them_of_themselves_alone(
     answer = await get(wire, report, reader)
     if reader not in REPORTS[report].readers:
         assert (answer.status, answer.json["code"]) == (403, "forbidden")
+        article = "an" if reader == "operator" else "a"
+        assert f"not for {article} {reader};" in answer.json["detail"]
         assert wire.doors.read_reports.asked == []
         return
     (ask,) = wire.doors.read_reports.asked

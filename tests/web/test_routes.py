@@ -227,6 +227,18 @@ async def test_the_document_describes_each_verticals_attributes(wire: Wire) -> N
     assert schemas["PingBody"]["properties"]["min_price"]["type"] == ["number", "string"]
 
 
+async def test_every_call_says_who_may_make_it_and_how(wire: Wire) -> None:
+    paths = (await _document(wire))["paths"]
+    assert paths["/v1/reviews"]["get"]["description"].startswith("For an operator. At most `limit`")
+    assert paths["/v1/contracts"]["get"]["description"].startswith(
+        "For a company, an operator or a seller."
+    )
+    assert paths["/healthz"]["get"]["description"] == "For anybody, without a key."
+    for route in ROUTES:
+        told = paths[route.path][route.method.lower()]["description"]
+        assert ("Idempotency-Key" in told, "form" in told) == (route.keyed, route.forms)
+
+
 async def test_operations_have_names_of_their_own(wire: Wire) -> None:
     paths = (await _document(wire))["paths"]
     names = [operation["operationId"] for item in paths.values() for operation in item.values()]
