@@ -5,6 +5,7 @@ Source: rules §3.1 (what a ping may not be) and the wire's contract.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal
@@ -52,6 +53,10 @@ from exchange.web.wire_leads import (
 
 REMEMBERED_SOURCES: Final = 4_096
 """Names and values of sources remembered as free of contact data."""
+
+_EMAIL_IN_URL: Final = re.compile(r"[\w.+-]@[\w-]+\.\w")
+"""An @ with a name before it and a domain behind it; one that only begins a part of a path, as in
+``/@roofs``, is nobody's address."""
 
 _HARMLESS: Final[set[str]] = set()
 _TEST: Final = ',"test":true'
@@ -119,8 +124,10 @@ def _check_consent(consent: dict[str, str]) -> None:
         if not text.startswith(("https://", "http://")):
             refuse_contact_data({name: text}, "consent")
         # A certificate's address is full of digits; an email address in it is no accident.
-        elif "@" in text or ("%" in text and "@" in unquote(text)):
-            raise contact_in_clear(f"consent.{name}")
+        elif ("@" in text or "%" in text) and _EMAIL_IN_URL.search(unquote(text)):
+            field = f"consent.{name}"
+            message = f"{field} has what looks like an email address in it; send it without."
+            raise contact_in_clear(field, message)
 
 
 def _decode(call: Call) -> PingBody:
