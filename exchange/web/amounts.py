@@ -15,8 +15,12 @@ import msgspec
 from msgspec import inspect
 
 from exchange.flow.faults import Invalid
+from exchange.web.bodies import decode
 
 _PLAIN: Final = re.compile(r"-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)", re.ASCII)
+_ANYTHING: Final = msgspec.json.Decoder(Any, float_hook=lambda written: None)
+"""Reads the same bodies without their types; what stands as a number is as large as it likes."""
+
 _EACH: Final = "*"
 """Stands for every item of a list, and every value of an object."""
 
@@ -30,14 +34,14 @@ _PLACES: Final[dict[Any, Places | None]] = {}
 def check_amounts(kind: Any, body: bytes) -> None:
     """Refuse amounts in texts that are not plain. Raises Invalid with the field.
 
-    ``body`` is JSON that was decoded as the type already.
+    ``body`` was decoded as the type already; what that left undecoded may be Malformed here.
     """
     if kind not in _PLACES:
         _PLACES[kind] = _places(inspect.type_info(kind), ())
     places = _PLACES[kind]
     if places is None:
         return
-    for path, text in _texts(places, msgspec.json.decode(body), ""):
+    for path, text in _texts(places, decode(_ANYTHING, body), ""):
         if not _PLAIN.fullmatch(text):
             message = f"{path} must be a plain number such as 12.50: digits and at most one point."
             raise Invalid(message, field=path)

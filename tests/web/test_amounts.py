@@ -65,6 +65,28 @@ def test_plain_numbers_are_taken_as_texts_and_as_numbers(amount: Decimal) -> Non
         check_amounts(Outer, msgspec.json.encode({"inner": {"price": written}}))
 
 
+@pytest.mark.parametrize(
+    ("number", "field"),
+    [
+        pytest.param(b"1e400", "min_price", id="no float"),
+        pytest.param(b"1e" + b"9" * 99, "min_price", id="no number of any kind"),
+        pytest.param(b"-" + b"9" * 400, "min_price", id="hundreds of digits"),
+        pytest.param(b"9" * 5_000, None, id="more digits than are read"),
+    ],
+)
+async def test_a_number_of_any_size_is_the_callers_fault(
+    wire: Wire, number: bytes, field: str | None
+) -> None:
+    raw = b'{"vertical":"roofing","min_price":%s,"attributes":{"zip":"94107"}}' % number
+    answer = await wire.call("POST", "/v1/ping", raw=raw)
+    assert (answer.status, answer.json.get("field")) == (422, field)
+
+
+async def test_what_was_left_undecoded_is_told_as_malformed(wire: Wire) -> None:
+    raw = rb'{"vertical":"roofing","min_price":"5","attributes":{"zip":"\ud800"}}'
+    assert (await wire.call("POST", "/v1/ping", raw=raw)).status == 400
+
+
 def test_other_texts_are_nobodys_amounts() -> None:
     body = {"inner": {"note": "1e3", "price": 1e3}, "named": {}, "many": [{"note": " "}]}
     check_amounts(Outer, msgspec.json.encode(body))
