@@ -29,6 +29,7 @@ from exchange.flow.background import Background
 from exchange.flow.bidding import BidderState
 from exchange.flow.faults import Unavailable
 from exchange.flow.follow import Following
+from exchange.flow.late_receipts import LateReceipts
 from exchange.flow.ping import Pinging, PingTerms, tell_line
 from exchange.flow.ping_together import PingGroups, PingingTogether, Told
 from exchange.flow.ports import Clock, PostRequest, PostResult, Receipt, Rejected
@@ -133,6 +134,7 @@ class Exchange:
             tell_unwritten_receipts,
             self.today,
         )
+        self._late_receipts = LateReceipts(self.receipts, wall_s=time.time)
         self._windows = DuplicateWindows(
             market_days=settings.ping.duplicate_window_days_market,
             seller_days=settings.ping.duplicate_window_days_seller,
@@ -381,7 +383,7 @@ class Exchange:
 
     async def receipt(self, ping_id: PingId) -> Receipt | None:
         """The receipt of a ping."""
-        receipt = await self.receipts.get(ping_id)
+        receipt = await self._late_receipts.get(ping_id)
         return None if receipt is None else tell_line(receipt, self._secrets.draw_key)
 
     async def whole_receipt(self, ping_id: PingId) -> RetoldReceipt | None:

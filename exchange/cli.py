@@ -19,6 +19,7 @@ from exchange import __version__
 from exchange.app import Exchange
 from exchange.bench.bounds import BenchError
 from exchange.core.money import format_cents
+from exchange.core.words import counted
 from exchange.embedded import StoreFailed
 from exchange.flow.faults import Fault
 from exchange.flow.ports import Role
@@ -192,15 +193,19 @@ def run_check(options: argparse.Namespace) -> int:
     async def look(exchange: Exchange) -> int:
         checked = await exchange.check()
         out.print(
-            f"{checked.companies} companies, {checked.leads} leads ({checked.open_leads} open), "
-            f"{checked.sales} sales, {checked.rejections} rejections"
+            f"{counted(checked.companies, 'company', 'companies')}, "
+            f"{counted(checked.leads, 'lead', 'leads')} ({checked.open_leads} open), "
+            f"{counted(checked.sales, 'sale', 'sales')}, "
+            f"{counted(checked.rejections, 'rejection', 'rejections')}"
         )
         out.print(
-            f"ledger: {checked.ledger_entries} entries, sum {format_cents(checked.ledger_cents)}"
+            f"ledger: {counted(checked.ledger_entries, 'entry', 'entries')}, "
+            f"sum {format_cents(checked.ledger_cents)}"
         )
         for finding in checked.findings:
             out.print(f"FAULT {finding}", markup=False)
-        out.print("clean" if not checked.findings else f"{len(checked.findings)} faults")
+        faults = len(checked.findings)
+        out.print("clean" if not faults else counted(faults, "fault", "faults"))
         return FAILED if checked.findings else OK
 
     return _with_exchange(options, look)
@@ -232,9 +237,10 @@ def run_rebuild(options: argparse.Namespace) -> int:
     async def write(exchange: Exchange) -> int:
         rebuilt = await exchange.rebuild()
         out.print(
-            f"wrote {rebuilt.companies} companies, {rebuilt.contacts} sold contacts and "
-            f"{rebuilt.suppressed} suppressed ones, "
-            f"removed {rebuilt.removed} unknown companies"
+            f"wrote {counted(rebuilt.companies, 'company', 'companies')}, "
+            f"{counted(rebuilt.contacts, 'sold contact', 'sold contacts')} and "
+            f"{counted(rebuilt.suppressed, 'suppressed one', 'suppressed ones')}, "
+            f"removed {counted(rebuilt.removed, 'unknown company', 'unknown companies')}"
         )
         return OK
 
@@ -252,7 +258,8 @@ async def _rebuild_summaries(exchange: Exchange, first: date | None, last: date 
         made, rows = made + 1, rows + count
         if day.day == 1:
             out.print(f"made everything before {day}")
-    out.print(f"made the summaries of {made} days: {rows} rows")
+    days_made, rows_made = counted(made, "day", "days"), counted(rows, "row", "rows")
+    out.print(f"made the summaries of {days_made}: {rows_made}")
     return OK
 
 

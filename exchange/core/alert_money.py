@@ -8,7 +8,7 @@ where something is remembered of it. Source: rules §4, §5, §12.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -201,7 +201,7 @@ def _cap_fact(
         "used": _hundredths(amount) if is_spend else amount,
         "cap": _hundredths(most) if is_spend else most,
         "used_pct": _hundredths(pct),
-        "period_ends_at": end.isoformat(),
+        "period_ends_at": f"{end.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
     }
     rest = (
         f"; the rest of {format_cents(most - amount)} is less than the least price of "

@@ -19,6 +19,7 @@ from exchange.core.model import CampaignId, CompanyId
 from exchange.core.money import format_cents, percent_hundredths
 from exchange.core.reasons import Reason
 from exchange.core.standing import Standing
+from exchange.core.words import counted
 
 LEAST_ANSWERS: Final = 20
 """Answers of a bidder below which no part of them says anything."""
@@ -93,15 +94,15 @@ def crm_fact(found: Incidents, terms: Terms, standing: Standing | None) -> Fact:
     level: Level = "over" if found.count >= terms.crm_rejections else "between"
     if not found.count:
         level = "under"
-    said = ", ".join(f"{code} {count}" for code, count in sorted(found.reasons.items()))
+    said = _said(found)
     return Fact(
         kind=AlertKind.CRM_REJECTIONS,
         company_id=found.company_id,
         campaign_id=found.campaign_id,
         level=level,
         text=(
-            f"{found.count} deliveries worth {format_cents(found.cents)} dollars failed for good "
-            f"in the last hour{f' ({said})' if said else ''}; {_what_counts(standing)}."
+            f"{counted(found.count, 'delivery', 'deliveries')} worth {format_cents(found.cents)} "
+            f"dollars failed for good in the last hour{said}; {_what_counts(standing)}."
         ),
         arithmetic=f"{found.count} in the last hour; told from {terms.crm_rejections}",
         values={
@@ -119,17 +120,23 @@ def _what_counts(standing: Standing | None) -> str:
     return f"as the company is protected, they count only once {left} dollars more are assigned"
 
 
+def _said(found: Incidents) -> str:
+    """What companies' systems said, in brackets behind a sentence's end."""
+    said = ", ".join(f"{code} {count}" for code, count in sorted(found.reasons.items()))
+    return f" ({said})" if said else ""
+
+
 def saved_fact(found: Incidents) -> Fact:
     """Tell how many of a campaign's sales a backup saved within the last hour."""
-    said = ", ".join(f"{code} {count}" for code, count in sorted(found.reasons.items()))
+    said = _said(found)
     return Fact(
         kind=AlertKind.BACKUP_SAVED,
         company_id=found.company_id,
         campaign_id=found.campaign_id,
         level="over" if found.count else "under",
         text=(
-            f"{found.count} sales worth {format_cents(found.cents)} dollars were saved by a backup "
-            f"in the last hour, as the delivery before it failed{f' ({said})' if said else ''}."
+            f"{counted(found.count, 'sale was', 'sales were')} saved by a backup in the last hour, "
+            f"worth {format_cents(found.cents)} dollars, as the delivery before it failed{said}."
         ),
         arithmetic=f"{found.count} in the last hour",
         values={
@@ -156,7 +163,7 @@ def bidder_facts(found: BidderCounts, terms: Terms, watches: Mapping[str, Watch]
                 level=resting,
                 text=(
                     f"The campaign's bidder is asked by probes only, or away, at {found.resting} "
-                    f"of {found.workers} workers."
+                    f"of {counted(found.workers, 'worker', 'workers')}."
                 ),
                 arithmetic=f"{found.resting} of {found.workers}; told from half of them",
                 values={"resting": found.resting, "workers": found.workers},
@@ -207,9 +214,9 @@ def connection_fact(found: Streak, failures: int, recoveries: int) -> Fact:
     elif not found.failures and found.successes >= recoveries:
         level = "under"
     why = f" ({found.why})" if found.why and found.failures else ""
-    said = f"failed {found.failures} times in a row{why}"
+    said = f"failed {counted(found.failures, 'time', 'times')} in a row{why}"
     if not found.failures:
-        said = f"passed {found.successes} times in a row"
+        said = f"passed {counted(found.successes, 'time', 'times')} in a row"
     return Fact(
         kind=AlertKind.CONNECTION_FAILING,
         company_id=found.company_id,
@@ -218,8 +225,8 @@ def connection_fact(found: Streak, failures: int, recoveries: int) -> Fact:
         level=level,
         text=f"The connection test of the campaign's {found.target} {said}.",
         arithmetic=(
-            f"{found.failures} failures in a row; told from {failures}, over after {recoveries} "
-            "successes"
+            f"{counted(found.failures, 'failure', 'failures')} in a row; told from {failures}, "
+            f"over after {counted(recoveries, 'success', 'successes')}"
         ),
         values={
             "target": found.target,
@@ -237,8 +244,8 @@ def drift_fact(findings: Sequence[str], looked_at: int) -> Fact:
         kind=AlertKind.STORES_DRIFT,
         level="over" if count else "under",
         text=(
-            f"{count} companies differ between the books and the fast store; `exchange rebuild` "
-            "writes the fast store anew."
+            f"{counted(count, 'company differs', 'companies differ')} between the books and the "
+            "fast store; `exchange rebuild` writes the fast store anew."
             if count
             else "The fast store agrees with the books again."
         ),

@@ -144,7 +144,11 @@ _IMPACT: Final = ReportSpec(
         _percent("crm_pct", "lost of assigned"),
         _money("net_revenue", "revenue less what was credited"),
         _money("margin", "the operator's part of net_revenue", _OPERATOR),
-        _count("gate_refused", "pings on which a company was kept out by its CRM rejection rate"),
+        _count(
+            "gate_refused",
+            "pings on which a company was kept out by its CRM rejection rate; counted where the "
+            "receipt names the company, so not in verticals of more than 50 campaigns",
+        ),
         _count(
             "gate_refused_campaigns",
             "campaigns kept out by it, over all pings; counted from every receipt",
@@ -224,7 +228,12 @@ _REFUSALS: Final = ReportSpec(
         _text("party_id", "the seller whose source it is", _OPERATOR),
         _text("value", "the reason, the state, or the seller's sub_id; empty where unknown"),
         _text("meaning", "the reason as a sentence"),
-        _count("pings", "pings", _SELLING),
+        _count(
+            "pings",
+            "pings; by reason: those on which it kept at least one campaign from bidding or "
+            "winning, whether or not another bought",
+            _SELLING,
+        ),
         _count("pings_refused", "pings refused whole", _SELLING),
         _count("posts", "leads posted; by reason: those not sold, for this reason", _SELLING),
         _count("sold", "of them, sold to somebody", _SELLING),
@@ -235,7 +244,13 @@ _REFUSALS: Final = ReportSpec(
         _count("returned", "legs returned, those under review too"),
         _money("returned_amount", "what that took back, or credited; under review, when approved"),
     ),
-    notes=(_ASSIGNED_DAY, "Area is the lead's state, source the seller's sub_id.", _BEHIND),
+    notes=(
+        "By reason a ping counts once for every reason one of its campaigns had, sold or not: the "
+        "rows do not add up to the pings. How many were sold is in sell-through.",
+        _ASSIGNED_DAY,
+        "Area is the lead's state, source the seller's sub_id.",
+        _BEHIND,
+    ),
 )
 
 _CONTRACTS: Final = ReportSpec(

@@ -19,12 +19,16 @@ Unit = Literal["count", "dollars", "percent"]
 
 
 class Figure(Struct, frozen=True):
-    """A figure of a week: a count, cents, or hundredths of a percent; None where there is none."""
+    """A figure of a week: a count, cents, or hundredths of a percent; None where there is none.
+
+    ``one`` are the words where the count is 1.
+    """
 
     name: str
     words: str
     unit: Unit
     amount: int | None
+    one: str | None = None
 
 
 def weekly_rows(week: Mapping[str, int], before: Mapping[str, int], reader: Reader) -> list[Row]:
@@ -38,12 +42,12 @@ def _figures(sums: Mapping[str, int], reader: Reader) -> list[Figure]:
         return sums.get(name, 0)
 
     pings = [
-        Figure("pings", "pings decided", "count", of("pings")),
-        Figure("offers", "offers made", "count", of("offers")),
-        Figure("posts", "leads posted", "count", of("posts")),
-        Figure("sold", "leads sold", "count", of("sold")),
+        Figure("pings", "pings decided", "count", of("pings"), "ping decided"),
+        Figure("offers", "offers made", "count", of("offers"), "offer made"),
+        Figure("posts", "leads posted", "count", of("posts"), "lead posted"),
+        Figure("sold", "leads sold", "count", of("sold"), "lead sold"),
     ]
-    returned = Figure("returned", "legs returned", "count", of("manual"))
+    returned = Figure("returned", "legs returned", "count", of("manual"), "leg returned")
     if reader == "seller":
         net = of("pay") - of("manual_pay")
         return [
@@ -61,25 +65,39 @@ def _figures(sums: Mapping[str, int], reader: Reader) -> list[Figure]:
     # As in the rates: a return under review counts, and is not credited.
     rejected = of("manual_cents") + of("review_cents") + of("crm_cents")
     costs = [
-        Figure("legs", "legs sold", "count", of("sales")),
+        Figure("legs", "legs sold", "count", of("sales"), "leg sold"),
         Figure("charged", "charged", "dollars", of("charged")),
         Figure(
             "average_price", "charged for a leg", "dollars", average(of("charged"), of("sales"))
         ),
         returned,
         Figure("credited", "credited for returns", "dollars", of("manual_cents")),
-        Figure("failed", "deliveries failed for good", "count", of("crm")),
+        Figure(
+            "failed", "deliveries failed for good", "count", of("crm"), "delivery failed for good"
+        ),
         Figure("lost", "lost by failed deliveries", "dollars", of("crm_cents")),
         Figure(
             "rejection_pct", "of what was assigned rejected", "percent", rate(rejected, assigned)
         ),
-        Figure("refused_at_post", "legs refused at the post", "count", of("refused_at_post")),
+        Figure(
+            "refused_at_post",
+            "legs refused at the post",
+            "count",
+            of("refused_at_post"),
+            "leg refused at the post",
+        ),
     ]
     if reader == "company":
         return [
-            Figure("pings", "pings the company is named in", "count", of("pings")),
-            Figure("bids", "pings bid for", "count", of("bids")),
-            Figure("won", "auctions won", "count", of("won")),
+            Figure(
+                "pings",
+                "pings the company is named in",
+                "count",
+                of("pings"),
+                "ping the company is named in",
+            ),
+            Figure("bids", "pings bid for", "count", of("bids"), "ping bid for"),
+            Figure("won", "auctions won", "count", of("won"), "auction won"),
             *costs,
         ]
     kept = of("charged") - of("manual_cents") - of("pay") + of("manual_pay")
@@ -124,7 +142,8 @@ def _words(amount: int | None, unit: Unit) -> str:
 
 
 def _sentence(now: Figure, then: Figure, change: int | None, change_pct: int | None) -> str:
-    begin = f"{_words(now.amount, now.unit)} {now.words}"
+    words = now.one if now.one is not None and now.amount == 1 else now.words
+    begin = f"{_words(now.amount, now.unit)} {words}"
     if change is None:
         return f"{begin}, against {_words(then.amount, then.unit)} the week before."
     if not change:

@@ -105,7 +105,7 @@ class Doors(Protocol):
         ...
 
     async def receipt(self, ping_id: PingId) -> Receipt | None:
-        """The receipt of a ping."""
+        """The receipt of a ping. Raises Unavailable while it may still be on its way."""
         ...
 
     async def whole_receipt(self, ping_id: PingId) -> RetoldReceipt | None:

@@ -335,6 +335,10 @@ class Offers(Protocol):
         """The offer of a ping, expired or not, if it is still held."""
         ...
 
+    async def count_refused(self, ping_id: PingId, ttl_s: int) -> int:
+        """How many contacts of a ping were refused, with this one; known for ``ttl_s`` seconds."""
+        ...
+
     async def saw(
         self, keys: Sequence[str], seller_id: SellerId, companies: Sequence[CompanyId], at: datetime
     ) -> None:

@@ -7,6 +7,7 @@ let another one go on. Source: rules §2, §7, §8.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from functools import partial
@@ -41,6 +42,10 @@ POLL_S: Final = 0.05
 
 WAIT_MARGIN_S: Final = 10.0
 """How much longer than the processing limit a repeated post waits for the first one's answer."""
+
+MOST_REFUSED: Final = 5
+"""Contacts of a ping that may be refused for their quality before its offer is closed: enough to
+mend a typing error, too few to try contacts until one passes."""
 
 RECOVERY_S: Final = 10.0
 """The least time an adopted lead is given, however late it is found."""
@@ -92,7 +97,7 @@ class Posting:
         if self._grading is not None:
             offer = grade_post(self._grading, offer, request)
             if offer.contact_flaws and (why := refusal_of(self._grading, offer)) is not None:
-                return await self._answer_refused(request, why)
+                return await self._answer_refused(request, offer, why)
         lead = OpenLead(
             lead_id=LeadId(str(uuid7())),
             offer=offer,
@@ -153,14 +158,31 @@ class Posting:
             raise Gone(reason.message, field="ping_id", code=reason.code)
         return await self._answer_again(request, standing)
 
-    async def _answer_refused(self, request: PostRequest, why: Invalid) -> PostResult:
+    async def _answer_refused(self, request: PostRequest, offer: Offer, why: Invalid) -> PostResult:
         """Refuse a contact, unless this lead was taken before: then the answer stands."""
         standing = await self._books.claimed(
             request.ping_id, request.seller_id, request.idempotency_key
         )
         if standing is None:
+            try:
+                why.details["contacts_left"] = await self._count_refused(offer)
+            except Unavailable:
+                # Nobody counts while the fast store is away; what is wrong is told all the same.
+                raise why from None
             raise why
         return await self._answer_again(request, standing)
+
+    async def _count_refused(self, offer: Offer) -> int:
+        """Count a refused contact; gives how many more are looked at. After the last the offer is
+        closed: kept as one that has expired, for as long as it would have been binding.
+        """
+        now = self._clock.now()
+        ttl_s = math.ceil((offer.expires_at - now).total_seconds()) + 1
+        left = MOST_REFUSED - await self._offers.count_refused(offer.ping_id, ttl_s)
+        if left <= 0:
+            closed = msgspec.structs.replace(offer, contact_flaws=(), expires_at=now)
+            await self._offers.put(offer.ping_id, msgspec.json.encode(closed), ttl_s)
+        return max(left, 0)
 
     async def _answer_again(self, request: PostRequest, standing: LeadStatus) -> PostResult:
         if standing.seller_id != request.seller_id or standing.body_hash != request.body_hash:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Raw, Struct
 
-from exchange.core.model import Campaign, CampaignId, CompanyId, LeadId, Offer, PingId
+from exchange.core.model import Campaign, CampaignId, CompanyId, LeadId, Offer, PingId, SellerId
 from exchange.core.quality.flaws import BEST_SCORE
 from exchange.core.reasons import Reason
 from exchange.core.returning import ReturnStatus
@@ -84,6 +84,26 @@ class PostedOffer(Struct, frozen=True, kw_only=True):
 
     lead_id: LeadId
     offer: Offer
+
+
+class SoldLeg(Struct, frozen=True, kw_only=True):
+    """One buyer's part of a sold lead. ``status`` is sold, in_review, rejected or final."""
+
+    leg: int
+    seller_cents: int
+    status: Literal["sold", "in_review", "rejected", "final"]
+    rejectable_until: datetime
+
+
+class SoldLead(Struct, frozen=True, kw_only=True):
+    """A lead as the seller that sold it sees it: no contact, no company."""
+
+    lead_id: LeadId
+    ping_id: PingId
+    vertical: str
+    source: dict[str, str]
+    sold_at: datetime
+    legs: tuple[SoldLeg, ...]
 
 
 class Reset(Struct, frozen=True, kw_only=True):
@@ -176,7 +196,7 @@ class Registry(Protocol):
 
 
 class Inbox(Protocol):
-    """Leads a company took, as it sees them."""
+    """Leads as the company that took them, and the seller that sold them, see them."""
 
     async def leads(self, company_id: CompanyId, after: str, limit: int) -> Sequence[DeliveredLead]:
         """Leads a company took, in the order of their ids, those after ``after``."""
@@ -184,6 +204,10 @@ class Inbox(Protocol):
 
     async def lead(self, company_id: CompanyId, lead_id: LeadId) -> DeliveredLead | None:
         """One lead a company took."""
+        ...
+
+    async def sales(self, seller_id: SellerId, after: str, limit: int) -> Sequence[SoldLead]:
+        """Leads a seller sold, in the order of their ids, those after ``after``."""
         ...
 
     async def posted(self, ping_id: PingId) -> PostedOffer | None:

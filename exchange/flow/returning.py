@@ -21,6 +21,7 @@ from exchange.flow.faults import Fault
 from exchange.flow.ports import Rejected, RejectRequest, Role
 
 Decider = Literal["operator", "time"]
+Kind = Literal["manual", "crm"]
 
 
 class Statement(Struct, frozen=True, kw_only=True):
@@ -47,13 +48,13 @@ class Dispute(Struct, frozen=True, kw_only=True):
 class Return(Struct, frozen=True, kw_only=True):
     """A rejection with all that became of it, in cents.
 
-    ``kind`` crm is a delivery that failed for good: it was never sold, and only an operator sees
-    it here. ``reason`` is REASON_UNCLEAR while nobody has said what an unclear text stands for.
-    ``clause`` is the contract's that it was declined by, where nobody reviewed it in time.
+    ``kind`` crm is a delivery that failed for good: it was never sold, and no seller sees it.
+    ``reason`` is REASON_UNCLEAR while nobody has said what an unclear text stands for. ``clause``
+    is the contract's that it was declined by, where nobody reviewed it in time.
     """
 
     rejection_id: str
-    kind: Literal["manual", "crm"]
+    kind: Kind
     status: ReturnStatus
     lead_id: LeadId
     ping_id: PingId
@@ -155,9 +156,20 @@ class Reviews(Protocol):
     """
 
     async def returns(
-        self, role: Role, subject_id: str, after: str, limit: int
+        self,
+        role: Role,
+        subject_id: str,
+        after: str,
+        limit: int,
+        kind: Kind | None = None,
+        counting_since: date | None = None,
     ) -> Sequence[Return]:
-        """A company's or a seller's returns, or an operator's of everybody, by id."""
+        """A company's or a seller's returns, or an operator's of everybody, by id.
+
+        Without a ``kind`` an operator's are of both, all others' manual; a seller's always are.
+        ``counting_since``: of a company's, those its rates count that were assigned on that day or
+        later.
+        """
         ...
 
     async def in_review(self, after: str, limit: int) -> Sequence[Return]:
@@ -241,9 +253,16 @@ class ReturnDoors(Protocol):
         ...
 
     async def returns(
-        self, role: Role, subject_id: str, after: str, limit: int
+        self,
+        role: Role,
+        subject_id: str,
+        after: str,
+        limit: int,
+        kind: Kind | None = None,
+        *,
+        counting: bool = False,
     ) -> Sequence[Return]:
-        """What a caller may see of returns."""
+        """What a caller may see of returns; ``counting``: of a company's, those in its rates."""
         ...
 
     async def one(self, role: Role, subject_id: str, rejection_id: str) -> Return:

@@ -17,7 +17,7 @@ from exchange.core.model import CompanyId, LeadId, SellerId
 from exchange.core.pricing import rectify
 from exchange.core.reasons import Reason
 from exchange.core.returning import ReturnPolicy
-from exchange.core.standing import Standing, Window, book, weigh
+from exchange.core.standing import Standing, Window, book, weigh, window_start
 from exchange.flow.announce import Announcer
 from exchange.flow.bulk import BulkReturns
 from exchange.flow.faults import Conflict, Fault, Invalid, NotFound, Unavailable
@@ -28,6 +28,7 @@ from exchange.flow.returning import (
     BidEffect,
     Foreseeing,
     Foreseen,
+    Kind,
     Line,
     LineResult,
     Preview,
@@ -145,10 +146,19 @@ class Returning:
             self._files -= 1
 
     async def returns(
-        self, role: Role, subject_id: str, after: str, limit: int
+        self,
+        role: Role,
+        subject_id: str,
+        after: str,
+        limit: int,
+        kind: Kind | None = None,
+        *,
+        counting: bool = False,
     ) -> Sequence[Return]:
         """A company's or a seller's returns, or an operator's of everybody, by id."""
-        return await self._reviews.returns(role, subject_id, after, limit)
+        today = self._today(self._clock.now())
+        since = window_start(today, self._market.policy) if counting else None
+        return await self._reviews.returns(role, subject_id, after, limit, kind, since)
 
     async def one(self, role: Role, subject_id: str, rejection_id: str) -> Return:
         """One return. Raises NotFound where there is none, or none of the caller's."""
@@ -272,5 +282,6 @@ class Returning:
 def _is_for(found: Return, role: Role, subject_id: str) -> bool:
     if role == "operator":
         return True
-    owner = found.company_id if role == "company" else found.seller_id
-    return found.kind == "manual" and owner == subject_id
+    if role == "company":
+        return found.company_id == subject_id
+    return found.kind == "manual" and found.seller_id == subject_id

@@ -108,7 +108,7 @@ class PostgresContracts:
                     "The contract ends before that already.",
                     field="effective_to",
                     code="contract_ended",
-                    details={"effective_to": newest.effective_to.isoformat()},
+                    details={"effective_to": newest.effective_to},
                 )
             # What was to hold until then holds until then, and what was to begin later never does.
             last = in_force(versions, ends) or newest

@@ -1,14 +1,16 @@
-"""Leads as the company that took them sees them. Implements `flow.registry.Inbox`."""
+"""Leads as their company, and their seller, see them. Implements `flow.registry.Inbox`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 
-from exchange.core.model import CompanyId, LeadId, PingId
+from exchange.core.model import CompanyId, LeadId, PingId, SellerId
 from exchange.core.quality.grading import posted_score
 from exchange.core.reasons import Reason
 from exchange.flow.ports import Contact, Sealed, Vault
-from exchange.flow.registry import DeliveredLead, PostedOffer
+from exchange.flow.registry import DeliveredLead, PostedOffer, SoldLead, SoldLeg
 from exchange.stores.offer_bodies import read_offer
 from exchange.stores.postgres import Postgres, Record
 from exchange.stores.vault import VaultError
@@ -30,6 +32,11 @@ class PostgresInbox:
         """One lead a company took."""
         row = await self._postgres.row("delivered_leads", company_id, "", 1, lead_id)
         return None if row is None else self._lead(row)
+
+    async def sales(self, seller_id: SellerId, after: str, limit: int) -> Sequence[SoldLead]:
+        """Leads a seller sold, in the order of their ids, those after ``after``."""
+        rows = await self._postgres.rows("sold_leads", seller_id, after, limit)
+        return [_sold(list(legs)) for _, legs in groupby(rows, key=itemgetter("id"))]
 
     async def posted(self, ping_id: PingId) -> PostedOffer | None:
         """The lead a ping was posted as, if it was."""
@@ -65,3 +72,24 @@ class PostgresInbox:
             return self._vault.open(Sealed(row["contact_key_id"], row["contact"]), row["id"])
         except VaultError:
             return None
+
+
+def _sold(rows: Sequence[Record]) -> SoldLead:
+    """A lead of the rows of its legs."""
+    lead = rows[0]
+    return SoldLead(
+        lead_id=lead["id"],
+        ping_id=lead["ping_id"],
+        vertical=lead["vertical"],
+        source=read_offer(lead["offer"]).source,
+        sold_at=min(row["sold_at"] for row in rows),
+        legs=tuple(
+            SoldLeg(
+                leg=row["leg"],
+                seller_cents=row["seller_cents"],
+                status=row["state"],
+                rejectable_until=row["window_closes_at"],
+            )
+            for row in rows
+        ),
+    )

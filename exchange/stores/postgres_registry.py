@@ -295,7 +295,7 @@ class PostgresRegistry:
             missing = missing_cents(window, self._policy)
             raise because(refused, details={"missing": msgspec.Raw(format_cents(missing).encode())})
         if refused is not None:
-            raise because(refused, details={"last_reset_at": row["reset_at"].isoformat()})
+            raise because(refused, details={"last_reset_at": row["reset_at"]})
 
     async def resets(self, company_id: CompanyId | None, after: str, limit: int) -> Sequence[Reset]:
         """Resets, for one company or all, in the order of their ids."""

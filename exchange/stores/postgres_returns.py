@@ -152,7 +152,7 @@ class PostgresReturns:
             reason = Reason.RETURN_DECLINED if status == "declined" else Reason.RETURN_REVERSED
             details: dict[str, object] = {
                 "rejection_id": row["id"],
-                "decided_at": row["decided_at"].isoformat(),
+                "decided_at": row["decided_at"],
             }
             sentence = open_sealed(self._vault, row, "decision", "decision_key_id")
             if sentence is not None:
@@ -202,5 +202,5 @@ def _field_of(refused: Reason, asked: Reason) -> str | None:
 
 def _details(refused: Reason, sale: Record) -> dict[str, object]:
     if refused is Reason.WINDOW_CLOSED:
-        return {"window_closed_at": sale["window_closes_at"].isoformat()}
+        return {"window_closed_at": sale["window_closes_at"]}
     return {}

@@ -22,7 +22,7 @@ from exchange.core.returning import ReturnPolicy, judge_dispute, judge_silence
 from exchange.core.standing import window_start
 from exchange.flow.faults import Invalid, NotFound, because
 from exchange.flow.ports import Role, Vault
-from exchange.flow.returning import Dispute, Return, Statement
+from exchange.flow.returning import Dispute, Kind, Return, Statement
 from exchange.stores.postgres import QUERIES, Postgres, Record
 from exchange.stores.postgres_books import set_lead_state
 from exchange.stores.postgres_return_terms import terms_of_return
@@ -50,11 +50,22 @@ class PostgresReviews:
         self._decode = msgspec.json.Decoder(Statement).decode
 
     async def returns(
-        self, role: Role, subject_id: str, after: str, limit: int
+        self,
+        role: Role,
+        subject_id: str,
+        after: str,
+        limit: int,
+        kind: Kind | None = None,
+        counting_since: date | None = None,
     ) -> Sequence[Return]:
         """A company's or a seller's returns, or an operator's of everybody, by id."""
-        whose = () if role == "operator" else (subject_id,)
-        rows = await self._postgres.rows(_LISTS[role], after, limit, *whose)
+        name, whose = _LISTS[role], kind if role == "operator" else subject_id
+        more: tuple[object, ...] = ()
+        if role == "company" and counting_since is not None:
+            name, more = "counting_of_company", (kind or "manual", counting_since)
+        elif role == "company" and kind == "crm":
+            name = "failures_of_company"
+        rows = await self._postgres.rows(name, after, limit, whose, *more)
         return await self._whole([row["id"] for row in rows])
 
     async def in_review(self, after: str, limit: int) -> Sequence[Return]:
@@ -241,7 +252,7 @@ class PostgresReviews:
         ended_at = self._returns.disputable_until(row["accepted_at"])
         if refused is not Reason.DISPUTE_TOO_LATE or ended_at is None:
             return {}
-        return {"disputable_until": ended_at.isoformat()}
+        return {"disputable_until": ended_at}
 
     def _said(self, row: Record) -> Statement | None:
         text = open_sealed(self._vault, row, "statement", "statement_key_id")

@@ -278,6 +278,15 @@ where d.company_id = $1 and d.state = 'accepted' and d.lead_id > $2
   and ($4::text is null or d.lead_id = $4)
 order by d.lead_id limit $3
 
+-- name: sold_leads
+select l.id, l.ping_id, l.vertical, l.offer, s.leg, s.seller_cents, s.state, s.sold_at,
+       s.window_closes_at
+from (select lead_id from sale where seller_id = $1 and lead_id > $2
+      group by lead_id order by lead_id limit $3) page
+join lead l on l.id = page.lead_id
+join sale s on s.lead_id = l.id
+order by l.id, s.leg
+
 -- name: posted_offer
 select id, offer from lead where ping_id = $1
 
@@ -317,10 +326,19 @@ where r.status = 'in_review' and r.review_until <= $1
 order by r.review_until limit 1 for update of l, r skip locked
 
 -- name: returns_of_all
-select id from rejection where id > $1 order by id limit $2
+select id from rejection where id > $1 and ($3::text is null or kind = $3) order by id limit $2
 
 -- name: returns_of_company
 select id from rejection where company_id = $3 and kind = 'manual' and id > $1 order by id limit $2
+
+-- name: failures_of_company
+select id from rejection where company_id = $3 and kind = 'crm' and id > $1 order by id limit $2
+
+-- name: counting_of_company
+select r.id from rejection r join company c on c.id = r.company_id
+where r.company_id = $3 and r.kind = $4 and r.id > $1 and r.day >= $5
+  and r.status in ('accepted', 'in_review') and (r.kind = 'manual' or r.era = c.era)
+order by r.id limit $2
 
 -- name: returns_of_seller
 select id from rejection where seller_id = $3 and kind = 'manual' and id > $1 order by id limit $2

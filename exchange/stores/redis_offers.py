@@ -2,7 +2,8 @@
 
 Keys: ``offer:{ping}``; ``seen:{hash}`` with the last sale market-wide (``m``), by seller
 (``s:id``) and to company (``c:id``), in epoch milliseconds; ``pinged:{hash}:seller`` with the last
-ping, where repeats are refused. Suppressed contacts are those of `redis_suppressions`.
+ping, where repeats are refused; ``refused:{ping}`` with how many contacts of a ping were refused.
+Suppressed contacts are those of `redis_suppressions`.
 """
 
 from __future__ import annotations
@@ -108,6 +109,13 @@ class RedisOffers:
         """The offer of a ping, expired or not, if it is still held."""
         held = await self._gets.ask(offer_key(ping_id))
         return None if held is None else read_offer(held)
+
+    async def count_refused(self, ping_id: PingId, ttl_s: int) -> int:
+        """How many contacts of a ping were refused, with this one."""
+        key = f"refused:{{{ping_id}}}"
+        # Its end first: a key that is only counted up would stay for good after a lost connection.
+        await self._pipe.call("SET", key, 0, "NX", "PX", ttl_s * 1000)
+        return cast(int, await self._pipe.call("INCR", key))
 
     async def _put_many(self, asks: Sequence[Put]) -> Sequence[Sequence[SeenContact | None]]:
         keys = [LISTS]

@@ -60,9 +60,9 @@ async def get_seller(call: Call) -> SellerAnswer:
 
 
 async def get_company(call: Call) -> CompanyAnswer:
-    """Show a company."""
-    registry = call.site.doors.registry
-    return show_company(_known(await registry.account("company", call.id("company_id"))))
+    """Show a company with its balance; a company only itself."""
+    company_id, registry = call.own_company("company_id"), call.site.doors.registry
+    return show_company(_known(await registry.account("company", company_id)))
 
 
 async def change_seller(call: Call) -> SellerAnswer:

@@ -99,7 +99,7 @@ def refuse_contact_fields(fault: Invalid) -> Invalid:
     return contact_in_clear(fault.field) if head in _PLACES and folded in _CONTACT_NAMES else fault
 
 
-def contact_in_clear(field: str) -> Invalid:
-    """The fault of a ping that is not anonymous."""
+def contact_in_clear(field: str, message: str | None = None) -> Invalid:
+    """The fault of a ping that is not anonymous; ``message`` where that can be said better."""
     reason = Reason.CONTACT_IN_CLEAR
-    return Invalid(reason.message, field=field, code=reason.code)
+    return Invalid(message or reason.message, field=field, code=reason.code)

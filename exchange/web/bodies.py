@@ -126,7 +126,7 @@ def is_form(headers: Mapping[str, str], body: bytes) -> bool:
         media.startswith("application/") and media.endswith("+json")
     ):
         return False
-    raise WrongMedia("A body must be application/json.")
+    raise WrongMedia("A body is application/json; pings and posts may be forms.")
 
 
 def check_text(body: bytes, max_depth: int) -> None:
@@ -162,6 +162,20 @@ def _has_nul(body: bytes) -> bool:
     return any(escape == b"\\u0000" for escape in re.findall(rb"\\(?:u[0-9a-fA-F]{4}|.)", body))
 
 
+def _has_half_pair(body: bytes) -> bool:
+    r"""Whether an escape of ``\ud800`` to ``\udfff`` stands without its other half."""
+    return any(
+        len(escape) == 6 and b"d8" <= escape[2:4].lower() <= b"df"
+        for escape in _ESCAPES.findall(body)
+    )
+
+
+_ESCAPES: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\."
+)
+"""Escapes in their order, a surrogate pair as one."""
+
+
 def decode(decoder: msgspec.json.Decoder[T], body: bytes, prefix: str = "") -> T:
     """Decode JSON. Raises Malformed for what is no JSON, Invalid for what is not of the type.
 
@@ -175,6 +189,8 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, prefix: str = "") -> T
         if not body.strip():
             raise Malformed("A JSON body is needed.") from None
         detail = str(error) if isinstance(error, msgspec.DecodeError) else "not readable"
+        if _has_half_pair(body):
+            detail = "a text has half of a surrogate pair in it, such as \\ud83d alone"
         raise Malformed(f"The body is not JSON: {detail}.") from None
 
 

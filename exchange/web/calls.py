@@ -17,7 +17,9 @@ from exchange.core.verticals import Kind, Vertical
 from exchange.flow.dialects import DialectDesk
 from exchange.flow.doors import Doors
 from exchange.flow.faults import Invalid, NotFound
+from exchange.flow.ports import Role
 from exchange.flow.registry import Caller
+from exchange.web.amounts import check_amounts
 from exchange.web.attributes import AttributesReader
 from exchange.web.bodies import check_text, decode
 from exchange.web.metrics import Metrics
@@ -27,6 +29,9 @@ T = TypeVar("T")
 MAX_PAGE: Final = 200
 DEFAULT_PAGE: Final = 50
 _ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_PLACE: Final = re.compile(r"(?=.{1,64}\Z)[0-9A-Za-z]+-[0-9A-Za-z_-]+")
+"""An id as lists give it for their next page. A number or a word is none, and would end the list
+as if there were no more."""
 
 UrlCheck = Callable[[str], Awaitable[str | None]]
 """Says what is wrong with a delivery URL (a private address, say), or None."""
@@ -215,8 +220,7 @@ class Call:
 
     def read(self, kind: type[T]) -> T:
         """Decode the JSON body."""
-        check_text(self.body, self.site.limits.max_json_depth)
-        return decode(decoder_of(kind), self.body)
+        return read_body(decoder_of(kind), self.body, self.site.limits.max_json_depth)
 
     def id(self, name: str) -> str:
         """An id from the path. Raises NotFound for what cannot be one."""
@@ -232,6 +236,11 @@ class Call:
             raise NotFound("There is no such company.")
         return CompanyId(company_id)
 
+    async def check_party(self, role: Role, account_id: str) -> None:
+        """See that there is the seller or company a query names. Raises Invalid."""
+        if await self.site.doors.registry.account(role, account_id) is None:
+            raise Invalid(f"There is no such {role}.", field=f"{role}_id")
+
     def option(self, name: str) -> bool:
         """An option of the query, false where it is not given. Raises Invalid."""
         value = self.query.get(name, "false")
@@ -242,7 +251,7 @@ class Call:
     def page(self) -> Page:
         """The part of a list the query asks for. Raises Invalid."""
         after = self.query.get("after", "")
-        if after and not _ID.fullmatch(after):
+        if after and not _PLACE.fullmatch(after):
             raise Invalid("after is the next of a page before.", field="after")
         limit = self.query.get("limit", str(DEFAULT_PAGE))
         if not re.fullmatch("[0-9]{1,3}", limit, re.ASCII) or not 1 <= int(limit) <= MAX_PAGE:
@@ -264,6 +273,14 @@ def decoder_of(kind: type[T], *, strict: bool = True) -> msgspec.json.Decoder[T]
     if decoder is None:
         decoder = _DECODERS[kind, strict] = msgspec.json.Decoder(kind, strict=strict)
     return decoder
+
+
+def read_body(decoder: msgspec.json.Decoder[T], body: bytes, max_depth: int) -> T:
+    """Decode a whole JSON body. Raises Malformed and Invalid."""
+    check_text(body, max_depth)
+    found = decode(decoder, body)
+    check_amounts(decoder.type, body)
+    return found
 
 
 def idempotency_key(headers: Mapping[str, str], default: str | None) -> str | None:

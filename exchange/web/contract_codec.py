@@ -37,6 +37,7 @@ from exchange.web.wire_contracts import (
 
 _HOUR_S = 3_600
 _MOST_FACTOR = 10
+_MOST_DISCOUNT = Decimal("99.99")
 
 
 def read_draft(body: VersionBody) -> Draft:
@@ -69,7 +70,7 @@ def _read_terms(body: TermsBody) -> Clauses:
         return_window_s=_seconds(body.return_window_h),
         return_cap=None if body.return_cap is None else _read_cap(body.return_cap),
         tiers=tuple(_read_tier(tier, f"terms.tiers[{i}]") for i, tier in enumerate(body.tiers)),
-        discount_bp=_basis_points(body.discount_pct, "terms.discount_pct"),
+        discount_bp=_discount(body.discount_pct, "terms.discount_pct"),
         trial=None if body.trial is None else _read_trial(body.trial),
         first_look=body.first_look,
         reviewed=body.reviewed,
@@ -122,7 +123,7 @@ def _read_trial(body: TrialBody) -> Trial:
         starts_at=_in_utc(body.starts_at, "terms.trial.starts_at"),
         ends_at=_in_utc(body.ends_at, "terms.trial.ends_at"),
         continues=body.continues,
-        discount_bp=None if body.discount_pct is None else _basis_points(body.discount_pct, field),
+        discount_bp=None if body.discount_pct is None else _discount(body.discount_pct, field),
         return_window_s=_seconds(body.return_window_h),
         leads=body.leads,
         spend_cents=None if body.spend is None else cents(body.spend, "terms.trial.spend"),
@@ -137,7 +138,11 @@ def _basis_points(percent: Decimal, field: str) -> int:
     return _scaled(percent, 100, 100, field)
 
 
-def _scaled(value: Decimal, by: int, most: int, field: str) -> int:
+def _discount(percent: Decimal, field: str) -> int:
+    return _scaled(percent, 100, _MOST_DISCOUNT, field)
+
+
+def _scaled(value: Decimal, by: int, most: int | Decimal, field: str) -> int:
     """A number from 0 to ``most`` as a whole number of its parts, ``by`` to one."""
     if not value.is_finite() or not 0 <= value <= most:
         raise Invalid(f"{field} must be from 0 to {most}.", field=field)

@@ -64,6 +64,10 @@ async def list_contracts(call: Call) -> ContractList:
             return ContractList(items=(), next=None)
         asked[own] = subject_id
     seller_id, company_id = asked["seller_id"], asked["company_id"]
+    if call.is_operator and seller_id is not None:
+        await call.check_party("seller", seller_id)
+    if call.is_operator and company_id is not None:
+        await call.check_party("company", company_id)
     found = await call.site.doors.contracts.contracts(
         None if seller_id is None else SellerId(seller_id),
         None if company_id is None else CompanyId(company_id),

@@ -188,10 +188,13 @@ class Dispatcher:
         return found
 
     async def _answer(self, request: Incoming, route: Route, params: Mapping[str, str]) -> Said:
-        site, headers, caller = self.site, request.headers, None
+        site, headers, caller, query = self.site, request.headers, None, _NONE
         if route.roles:
             caller = await authenticate(headers, site.doors.registry)
             authorise(caller, route.roles, sells=route.sells)
+            # Calls without a key are for probes and scrapers, which add parameters of their own.
+            if query := request.query:
+                check_names(query, route.query_names)
         if route.sells and (full := self.room(route)) is not None:
             raise full
         body, form = b"", False
@@ -202,10 +205,6 @@ class Dispatcher:
             form = not (route.bulk and is_csv(headers)) and is_form(headers, body)
             if form and not route.forms:
                 raise WrongMedia("This call takes application/json only.")
-        query = _NONE
-        if route.listed or route.asked:
-            query = request.query
-            check_names(query, route.query_names)
         call = Call(site, caller, params, headers, query, body, form)
         if route.streamed:
             call.stream = partial(

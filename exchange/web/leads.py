@@ -10,7 +10,7 @@ from exchange.core.reasons import REJECTION_REASONS
 from exchange.flow.faults import Forbidden, Gone, Invalid, NotFound
 from exchange.flow.ports import Receipt
 from exchange.web.calls import Call, Reply
-from exchange.web.market_codec import category_of, show_lead, show_rejection
+from exchange.web.market_codec import category_of, show_lead, show_rejection, show_sale
 from exchange.web.metrics import Metrics
 from exchange.web.ping_codec import read_ping, write_ping_answer
 from exchange.web.post_codec import answer_post, read_post
@@ -30,6 +30,7 @@ from exchange.web.wire_leads import (
     OwnReceipt,
     RejectionAnswer,
     RejectionBody,
+    SaleList,
     SellerReceipt,
 )
 from exchange.web.wire_quality import LeadQualityAnswer
@@ -134,6 +135,14 @@ async def list_leads(call: Call) -> LeadList:
     return LeadList(items=tuple(show_lead(lead) for lead in leads), next=following)
 
 
+async def list_sales(call: Call) -> SaleList:
+    """List the leads the seller sold."""
+    page = call.page()
+    found = await call.site.doors.inbox.sales(call.seller_id, page.after, page.limit + 1)
+    leads, following = page.cut(list(found), lambda lead: lead.lead_id)
+    return SaleList(items=tuple(show_sale(lead) for lead in leads), next=following)
+
+
 async def get_lead(call: Call) -> LeadAnswer:
     """Show one lead the company took."""
     lead_id = LeadId(call.id("lead_id"))
@@ -146,12 +155,13 @@ async def get_lead(call: Call) -> LeadAnswer:
 async def reject(call: Call) -> RejectionAnswer | RejectionPreview:
     """Return a lead the company took."""
     lead_id, body = LeadId(call.id("lead_id")), call.read(RejectionBody)
+    dry_run = call.option("dry_run") or body.dry_run
     if (body.reason is None) == (body.text is None):
         raise Invalid("Give either a reason or a text.", field="reason")
     if body.reason is not None and body.reason not in REJECTION_REASONS:
         known = ", ".join(REJECTION_REASONS)
         raise Invalid(f"reason must be one of {known}.", field="reason", code="unknown_reason")
-    if body.dry_run:
+    if dry_run:
         preview = await call.site.doors.returning.preview(
             call.company_id,
             lead_id,

@@ -9,7 +9,7 @@ from exchange.core.reasons import REJECTION_REASONS, Reason
 from exchange.core.standing import Standing, gate_threshold, window_start
 from exchange.core.verticals import STATES, AttributeSpec, Vertical
 from exchange.flow.ports import Rejected
-from exchange.flow.registry import Account, DeliveredLead, Reset
+from exchange.flow.registry import Account, DeliveredLead, Reset, SoldLead
 from exchange.web.quality_codec import show_consent_demands
 from exchange.web.wire import dollars, give_reason
 from exchange.web.wire_accounts import (
@@ -22,7 +22,7 @@ from exchange.web.wire_accounts import (
     StandingWindow,
     VerticalAnswer,
 )
-from exchange.web.wire_leads import LeadAnswer, RejectionAnswer
+from exchange.web.wire_leads import LeadAnswer, RejectionAnswer, SaleAnswer, SaleLeg
 
 _HUNDRED_DOLLARS_CENTS = 100_00
 
@@ -92,6 +92,29 @@ def show_lead(lead: DeliveredLead) -> LeadAnswer:
         test=lead.test,
         consent=lead.consent,
         quality_score=lead.quality_score,
+    )
+
+
+def show_sale(lead: SoldLead) -> SaleAnswer:
+    """Write a lead for the seller that sold it."""
+    legs = lead.legs
+    return SaleAnswer(
+        lead_id=lead.lead_id,
+        ping_id=lead.ping_id,
+        vertical=lead.vertical,
+        source=lead.source,
+        sold_at=lead.sold_at,
+        price=dollars(sum(leg.seller_cents for leg in legs)),
+        pay_reversed=dollars(sum(leg.seller_cents for leg in legs if leg.status == "rejected")),
+        legs=tuple(
+            SaleLeg(
+                leg_id=f"{lead.ping_id}-{leg.leg + 1}",
+                status=leg.status,
+                price=dollars(leg.seller_cents),
+                rejectable_until=leg.rejectable_until,
+            )
+            for leg in legs
+        ),
     )
 
 

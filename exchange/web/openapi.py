@@ -11,6 +11,7 @@ import msgspec
 
 from exchange import __version__
 from exchange.core.verticals import Vertical
+from exchange.core.words import with_article
 from exchange.web.bulk_lines import CSV_TYPE, NDJSON_TYPE
 from exchange.web.calls import DEFAULT_PAGE, MAX_PAGE
 from exchange.web.problems import PROBLEM_TYPE
@@ -126,6 +127,7 @@ def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": getattr(route.handler, "__name__", route.label),
         "summary": route.summary,
+        "description": _describe(route),
         "tags": [route.tag],
         "responses": _responses(route),
     }
@@ -133,7 +135,6 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["parameters"] = parameters
     if route.roles:
         operation["security"] = [{"key": []}]
-        operation["description"] = f"For a {' or '.join(sorted(route.roles))}."
     if route.body is not None:
         schema = {"$ref": _REF.format(name=route.body.__name__)}
         content: dict[str, Any] = {"application/json": {"schema": schema}}
@@ -150,6 +151,34 @@ def _operation(route: Route) -> dict[str, Any]:
     return operation
 
 
+def _describe(route: Route) -> str:
+    """Who may make a call, and how it is made and answered."""
+    who = [with_article(role) for role in sorted(route.roles)]
+    told = (
+        [f"For {', '.join(who[:-1])}{' or ' if who[:-1] else ''}{who[-1]}."]
+        if who
+        else ["For anybody, without a key."]
+    )
+    if route.roles >= {"company", "operator"} and "{company_id}" in route.path:
+        told.append("A company makes it for itself, an operator for any.")
+    if route.forms:
+        told.append("The body may be a form.")
+    if route.bulk:
+        told.append("Lines may be sent, and their results had, as CSV; each line is on its own.")
+    if route.streamed:
+        told.append("The body has a contact a line, and is read as it comes.")
+    if route.keyed:
+        told.append("Safe to repeat under one Idempotency-Key.")
+    if route.listed:
+        told.append(
+            f"At most `limit` items ({DEFAULT_PAGE}); `next` given as `after` has those behind "
+            "them, and is null at the end."
+        )
+    if route.csv:
+        told.append("As CSV where the Accept header asks for text/csv.")
+    return " ".join(told)
+
+
 def _parameters(route: Route) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {
@@ -163,7 +192,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     ]
     if route.listed:
         limit = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": DEFAULT_PAGE}
-        after = {"type": "string", "pattern": "^[0-9A-Za-z_-]{0,64}$"}
+        after = {"type": "string", "maxLength": 64, "pattern": "^([0-9A-Za-z]+-[0-9A-Za-z_-]+)?$"}
         found.append({"name": "after", "in": "query", "required": False, "schema": after})
         found.append({"name": "limit", "in": "query", "required": False, "schema": limit})
     found.extend(
@@ -213,13 +242,12 @@ def fault_statuses(route: Route) -> set[int]:
     """The statuses of the faults a call may answer with."""
     statuses = set(route.faults)
     if route.roles:
-        statuses |= {401, 403, 503}
+        # 422: a parameter that is not known, whatever the call.
+        statuses |= {401, 403, 422, 503}
     if route.body is not None:
         statuses |= {400, 408, 413, 415, 422}
     if route.streamed:
         statuses |= {400, 408, 413, 415}
-    if route.listed or route.asked:
-        statuses.add(422)
     return statuses
 
 

@@ -5,6 +5,7 @@ Source: rules §3.1 (what a ping may not be) and the wire's contract.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Final, Literal
 from urllib.parse import unquote
@@ -22,8 +23,7 @@ from exchange.web.attributes import (
     refuse_contact_data,
     refuse_contact_fields,
 )
-from exchange.web.bodies import check_text, decode
-from exchange.web.calls import Call, WebLimits, decoder_of
+from exchange.web.calls import Call, WebLimits, decoder_of, read_body
 from exchange.web.contacts import key_hashes
 from exchange.web.forms import to_json
 from exchange.web.quality_codec import show_refused_quality
@@ -43,6 +43,10 @@ from exchange.web.wire import (
 
 REMEMBERED_SOURCES: Final = 4_096
 """Names and values of sources remembered as free of contact data."""
+
+_EMAIL_IN_URL: Final = re.compile(r"[\w.+-]@[\w-]+\.\w")
+"""An @ with a name before it and a domain behind it; one that only begins a part of a path, as in
+``/@roofs``, is nobody's address."""
 
 _HARMLESS: Final[set[str]] = set()
 _TEST: Final = ',"test":true'
@@ -110,16 +114,17 @@ def _check_consent(consent: dict[str, str]) -> None:
         if not text.startswith(("https://", "http://")):
             refuse_contact_data({name: text}, "consent")
         # A certificate's address is full of digits; an email address in it is no accident.
-        elif "@" in text or ("%" in text and "@" in unquote(text)):
-            raise contact_in_clear(f"consent.{name}")
+        elif ("@" in text or "%" in text) and _EMAIL_IN_URL.search(unquote(text)):
+            field = f"consent.{name}"
+            message = f"{field} has what looks like an email address in it; send it without."
+            raise contact_in_clear(field, message)
 
 
 def _decode(call: Call) -> PingBody:
     if not call.is_form:
         return call.read(PingBody)
     text = to_json(call.body, _OWN_FIELDS, call.site.attribute_kinds)
-    check_text(text, call.site.limits.max_json_depth)
-    return decode(decoder_of(PingBody, strict=False), text)
+    return read_body(decoder_of(PingBody, strict=False), text, call.site.limits.max_json_depth)
 
 
 def _hashes(given: ContactHashes) -> dict[str, str]:

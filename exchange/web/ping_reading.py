@@ -6,6 +6,7 @@ read they read alike. Source: rules §3.1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, Union
@@ -20,10 +21,12 @@ from exchange.web.attributes import AttributesReader
 from exchange.web.calls import WebLimits
 from exchange.web.ping_codec import make_ping
 from exchange.web.problems import Malformed
-from exchange.web.wire import PingBody
+from exchange.web.wire import NO_PRICE, PingBody
 
 _VERTICAL: Final = b'"vertical"'
 _NUL: Final = b"\\u0000"
+_PRICE_TEXT: Final = re.compile(rb'"min_price"\s*:\s*"')
+"""An amount as a string: whether it is written plainly is not looked at here."""
 
 
 class PingReader:
@@ -43,6 +46,8 @@ class PingReader:
         if body.count(_VERTICAL) != 1 or _NUL in body:
             raise Malformed("not plain")
         ping: Any = self._decode(body)
+        if ping.min_price is not NO_PRICE and _PRICE_TEXT.search(body):
+            raise Malformed("not plain")
         vertical = ping.__struct_config__.tag
         self._readers[vertical].check(ping.attributes)
         return make_ping(ping, vertical, ping.attributes, SellerId(seller_id), now, self._limits)

@@ -15,8 +15,7 @@ from exchange.core.model import AttributeValue, PingId
 from exchange.core.reasons import Reason
 from exchange.flow.faults import Invalid, NotFound
 from exchange.flow.ports import Contact, LegResult, PostRequest, PostResult
-from exchange.web.bodies import check_text, decode
-from exchange.web.calls import Call, decoder_of, idempotency_key, is_id
+from exchange.web.calls import Call, decoder_of, idempotency_key, is_id, read_body
 from exchange.web.contacts import digest, key_hashes, normalise_email, normalise_phone
 from exchange.web.forms import read_value, to_json
 from exchange.web.wire import (
@@ -63,8 +62,7 @@ def _decode(call: Call) -> PostBody:
     if not call.is_form:
         return call.read(PostBody)
     text = to_json(call.body, _OWN_FIELDS, call.site.attribute_kinds, _CONTACT_FIELDS)
-    check_text(text, call.site.limits.max_json_depth)
-    return decode(decoder_of(PostBody, strict=False), text)
+    return read_body(decoder_of(PostBody, strict=False), text, call.site.limits.max_json_depth)
 
 
 def _attributes(call: Call, body: PostBody) -> dict[str, AttributeValue]:

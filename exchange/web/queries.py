@@ -34,12 +34,25 @@ DAY: Final[dict[str, Any]] = {"type": "string", "format": "date"}
 PERCENT: Final[dict[str, Any]] = {"type": "number", "minimum": 0, "maximum": 100}
 
 
+DRY_RUN: Final = Asked(
+    name="dry_run",
+    meaning="Say what would come of it, and change nothing",
+    shape={"type": "boolean", "default": False},
+)
+
+
 def check_names(query: Mapping[str, str], known: tuple[str, ...]) -> None:
-    """Refuse what the call does not take. Raises Invalid."""
-    for name in query:
+    """Refuse what the call does not take, and what is given twice. Raises Invalid."""
+    seen = set[str]()
+    for name, _ in query.items():
+        shown = name[:100]
         if name not in known:
-            shown = name[:100]
-            raise Invalid(f"{shown} is not known here; known are {', '.join(known)}.", field=shown)
+            taken = f"known are {', '.join(known)}" if known else "the call takes no parameters"
+            message = f"{shown} is not known here; {taken}."
+            raise Invalid(message, field=shown)
+        if name in seen:
+            raise Invalid(f"{shown} is given twice.", field=shown)
+        seen.add(name)
 
 
 def read_day(query: Mapping[str, str], name: str, default: date, today: date) -> date:

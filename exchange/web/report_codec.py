@@ -23,6 +23,7 @@ from exchange.core.reports import (
     ReportSpec,
     Spell,
 )
+from exchange.core.words import with_article
 from exchange.flow.faults import Forbidden, Invalid, NotFound
 from exchange.web.calls import Call, is_id
 from exchange.web.wire import JSON, dollars
@@ -68,7 +69,7 @@ def _spec(name: str, reader: Reader) -> ReportSpec:
     if spec is None:
         raise NotFound(f"There is no such report; there are {known}.", code="unknown_report")
     if reader not in spec.readers:
-        raise Forbidden(f"This report is not for a {reader}; there are {known}.")
+        raise Forbidden(f"This report is not for {with_article(reader)}; there are {known}.")
     return spec
 
 

@@ -45,6 +45,8 @@ async def get_report(call: Call) -> Streamed:
     """Give a report: the operator's is of the market, all others' of themselves."""
     doors = call.site.doors
     ask = read_ask(call, doors.market.today)
+    if call.is_operator and ask.level != "market" and ask.party is not None:
+        await call.check_party(ask.level, ask.party)
     format = read_format(call)
     batches = doors.reports.rows(ask)
     write, media = (

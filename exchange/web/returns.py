@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Final
+from typing import Final, get_args
 
 from exchange.core.reasons import REJECTION_REASONS, Reason
 from exchange.flow.faults import Invalid
-from exchange.flow.returning import LineResult, Return, Statement
+from exchange.flow.returning import Kind, LineResult, Return, Statement
 from exchange.web.bodies import is_csv
 from exchange.web.bulk_lines import content_type_of, form_of, read_csv, read_json, write
 from exchange.web.calls import Call, Streamed
@@ -28,10 +28,19 @@ from exchange.web.wire_returns import (
 BULK_S: Final = 600.0
 """Longest a file of returns may take: the most lines there may be take a few minutes."""
 
-BULK_ASKED: Final = (
+
+KINDS: Final[dict[str, Kind]] = {kind: kind for kind in get_args(Kind)}
+LIST_ASKED: Final = (
     Asked(
-        name="dry_run",
-        meaning="Say what would come of each line, and change nothing",
+        name="kind",
+        meaning="Only returns (manual) or only deliveries that failed for good (crm); left out, an "
+        "operator reads both, a company its returns. A seller has returns only",
+        shape={"type": "string", "enum": list(KINDS)},
+    ),
+    Asked(
+        name="counting",
+        meaning="Of a company's own, only those in its rates: assigned inside the window, and "
+        "failed deliveries since its last CRM reset",
         shape={"type": "boolean", "default": False},
     ),
 )
@@ -43,7 +52,9 @@ async def bulk_reject(call: Call) -> Streamed:
     if is_csv(call.headers):
         lines = read_csv(call.body, limits.max_bulk_lines)
     else:
-        lines = read_json(call.read(BulkBody).lines, limits.max_bulk_lines)
+        body = call.read(BulkBody)
+        dry_run |= body.dry_run
+        lines = read_json(body.lines, limits.max_bulk_lines)
     results = call.site.doors.returning.bulk(call.company_id, lines, dry_run=dry_run)
     form = form_of(call.headers.get("Accept", ""))
     counted = results if dry_run else _counted(call, results)
@@ -62,10 +73,13 @@ async def _counted(
 
 
 async def list_returns(call: Call) -> ReturnList:
-    """List returns: a seller's, a company's, or everybody's with the failed deliveries."""
-    who, page = call.who, call.page()
+    """List returns: a seller's, a company's, or everybody's; and deliveries that failed."""
+    who, page, counting = call.who, call.page(), call.option("counting")
+    kind = _kind(call)
+    if counting and who.role != "company":
+        raise Invalid("counting is for a company's own returns.", field="counting")
     found = await call.site.doors.returning.returns(
-        who.role, who.subject_id, page.after, page.limit + 1
+        who.role, who.subject_id, page.after, page.limit + 1, kind, counting=counting
     )
     return _list(call, found, lambda one: one.rejection_id)
 
@@ -133,6 +147,15 @@ async def reverse_return(call: Call) -> ReturnAnswer:
     """Take a rejection back, a company's or that of a failed delivery."""
     rejection_id, body = call.id("rejection_id"), call.read(ReversalBody)
     return _show(call, await call.site.doors.returning.reverse(rejection_id, body.sentence))
+
+
+def _kind(call: Call) -> Kind | None:
+    given = call.query.get("kind")
+    if given == "crm" and call.who.role == "seller":
+        raise Invalid("Deliveries that failed are not told to sellers.", field="kind")
+    if given is not None and given not in KINDS:
+        raise Invalid(f"kind is one of {', '.join(KINDS)}.", field="kind")
+    return None if given is None else KINDS[given]
 
 
 def _show(call: Call, found: Return) -> ReturnAnswer:

@@ -24,6 +24,7 @@ from exchange.web.openapi import build_document
 from exchange.web.routes import ROUTES
 from exchange.web.streams import write_stream
 
+_NO_QUERY: Final[Mapping[str, str]] = {}
 _BACKLOG: Final = 1_024
 _LINGER_S: Final = 1.0
 """How long a refused body is read on, so that its sender sees the answer."""
@@ -133,7 +134,8 @@ class _Request:
 
     @property
     def query(self) -> Mapping[str, str]:
-        return self._request.query
+        # Most calls have none, and need not have it read.
+        return self._request.query if "?" in self._request.raw_path else _NO_QUERY
 
     async def read(self, max_bytes: int, timeout_s: float) -> bytes:
         return await read_bytes(self._request, max_bytes, timeout_s)

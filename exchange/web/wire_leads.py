@@ -168,6 +168,38 @@ class LeadList(Answer, frozen=True, kw_only=True):
     next: str | None
 
 
+class SaleLeg(Answer, frozen=True, kw_only=True):
+    """One buyer's part of a sold lead; ``final`` is sold for good, ``rejected`` was returned."""
+
+    leg_id: str
+    status: Literal["sold", "in_review", "rejected", "final"]
+    price: Decimal
+    rejectable_until: datetime
+
+
+class SaleAnswer(Answer, frozen=True, kw_only=True):
+    """A lead a seller sold, without its contact.
+
+    ``price`` is what the post came to, ``pay_reversed`` what returns have taken back of it by now.
+    """
+
+    lead_id: str
+    ping_id: str
+    vertical: str
+    source: dict[str, str]
+    sold_at: datetime
+    price: Decimal
+    pay_reversed: Decimal
+    legs: tuple[SaleLeg, ...]
+
+
+class SaleList(Answer, frozen=True, kw_only=True):
+    """A page of sold leads."""
+
+    items: tuple[SaleAnswer, ...]
+    next: str | None
+
+
 class RejectionBody(Body, frozen=True, kw_only=True):
     """Why a lead is returned: a reason's code, or free text.
 

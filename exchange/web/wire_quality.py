@@ -16,9 +16,9 @@ class RequiresBody(Body, frozen=True, kw_only=True, omit_defaults=True):
     On ping: ``min_score``, ``place_consistent`` (ZIP code, state, timezone and county belong
     together) and ``consent`` (names that must be there). Of the posted contact, before the company
     hears of it: ``phone_valid`` (a number of the states that can be a person's), ``phone_in_state``
-    (its area code is of the lead's state), ``email_deliverable``, ``no_disposable_email``,
-    ``no_role_email``, ``name_plausible``, ``not_copied`` (name and address did not come with many
-    other phones), and ``min_score`` again.
+    (such a number, its area code of the lead's state), ``email_deliverable``,
+    ``no_disposable_email``, ``no_role_email``, ``name_plausible``, ``not_copied`` (name and address
+    did not come with many other phones), and ``min_score`` again.
     """
 
     min_score: Annotated[int, Meta(ge=0, le=100)] = 0

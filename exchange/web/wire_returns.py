@@ -59,9 +59,13 @@ class BulkLine(Body, frozen=True, kw_only=True):
 
 
 class BulkBody(Body, frozen=True, kw_only=True):
-    """Leads to be returned, in their order: each a `BulkLine`, and read by itself."""
+    """Leads to be returned, in their order: each a `BulkLine`, and read by itself.
+
+    ``dry_run`` only tells what that would do.
+    """
 
     lines: Annotated[tuple[Raw, ...], Meta(min_length=1)]
+    dry_run: bool = False
 
 
 class LineAnswer(Answer, frozen=True, kw_only=True, omit_defaults=True):

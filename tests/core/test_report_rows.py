@@ -123,6 +123,7 @@ def test_a_reason_nobody_knows_here_is_told_as_its_number() -> None:
         (900, 1_000, "900 legs sold, down from 1,000 (10.00 %)."),
         (7, 7, "7 legs sold, as in the week before."),
         (7, 0, "7 legs sold, up from 0."),
+        (1, 2, "1 leg sold, down from 2 (50.00 %)."),
         (0, 7, "0 legs sold, down from 7 (100.00 %)."),
     ],
 )

@@ -96,7 +96,7 @@ async def test_section_8_leads_lost_to_a_failing_crm_are_told_for_an_hour(
     await look(desk)
     (alert,) = await desk.exchange.alerts.alerts(company.company_id, None, "", 10)
     assert (alert.kind, alert.campaign_id) == (AlertKind.CRM_REJECTIONS, company.campaign_id)
-    assert alert.text.startswith("1 deliveries worth 45.75 dollars failed for good")
+    assert alert.text.startswith("1 delivery worth 45.75 dollars failed for good")
     desk.clock.forward(hours=1)
     await look(desk, times=2)
     assert await kinds(desk) == []
@@ -113,7 +113,7 @@ async def test_section_8_a_sale_saved_by_a_backup_is_told_and_counts_in_no_rate(
     await look(desk)
     (alert,) = await desk.exchange.alerts.alerts(company, None, "", 10)
     assert alert.kind is AlertKind.BACKUP_SAVED
-    assert "1 sales worth 45.75 dollars were saved" in alert.text
+    assert "1 sale was saved by a backup in the last hour, worth 45.75 dollars" in alert.text
     assert "connectivity 1" in alert.text
     assert (await desk.standing(company)).raw_crm == 0
 

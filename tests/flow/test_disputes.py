@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 from bidders.crm import Behaviour, CrmServer
 from exchange.core.lifecycle import State
 from exchange.core.reasons import Reason
 from exchange.flow.faults import Conflict, NotFound
 from exchange.flow.returning import Statement
-from tests.flow.market import Buyer, Desk, buyer
+from tests.flow.market import NOON, Buyer, Desk, buyer
 from tests.flow.returning import (
     SAID,
     VAGUE,
@@ -41,7 +42,7 @@ async def test_section_8_a_dispute_has_a_last_moment(desk: Desk) -> None:
     desk.clock.forward(days=7)
     fault = await refused(desk.exchange.returning.dispute(rejected.rejection_id, seller, SAID))
     assert fault.code == Reason.DISPUTE_TOO_LATE.code
-    assert fault.details == {"disputable_until": "2026-11-28T12:00:00+00:00"}
+    assert fault.details == {"disputable_until": NOON + timedelta(days=7)}
 
 
 async def test_section_8_the_time_to_dispute_begins_when_the_return_is_accepted(desk: Desk) -> None:

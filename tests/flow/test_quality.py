@@ -13,8 +13,9 @@ from exchange.core.model import SellerId
 from exchange.core.quality.requires import Requires
 from exchange.core.reasons import Reason
 from exchange.embedded import StoreUrls
-from exchange.flow.faults import Invalid
+from exchange.flow.faults import Gone, Invalid
 from exchange.flow.ports import Contact, PostRequest, Receipt
+from exchange.flow.post import MOST_REFUSED
 from exchange.settings import QualitySettings
 from tests.flow.market import Desk, http, open_desk
 
@@ -190,6 +191,24 @@ async def test_a_contact_the_operator_refuses_leaves_the_offer_open_for_a_better
     assert await desk.value("select count(*) from lead") == 0
     good = strict.post_request(receipt, contact=SOUND)
     assert (await strict.exchange.post(good)).status == "sold"
+
+
+async def test_contacts_are_not_tried_without_end(desk: Desk, strict: Desk) -> None:
+    seller, _ = await ranked(desk, None)
+    receipt = await desk.ping(seller)
+    left = []
+    for line in range(MOST_REFUSED):
+        bad = strict.post_request(receipt, contact=contact(phone=f"+1555456000{line}"))
+        left.append((await refused(strict, bad)).details["contacts_left"])
+    assert left == [4, 3, 2, 1, 0]
+    # The offer is closed on every worker, also for a contact that would be taken.
+    for worker in (strict, desk):
+        with pytest.raises(Gone) as fault:
+            await worker.exchange.post(strict.post_request(receipt, contact=SOUND))
+        assert fault.value.code == "offer_expired"
+    assert await desk.value("select count(*) from lead") == 0
+    other = await desk.ping(seller)
+    assert (await strict.exchange.post(desk.post_request(other, contact=SOUND))).status == "sold"
 
 
 async def test_a_sold_lead_posted_again_is_answered_even_if_it_would_be_refused_now(

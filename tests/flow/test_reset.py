@@ -12,7 +12,7 @@ from exchange.core.model import CompanyId
 from exchange.core.reasons import Reason
 from exchange.core.standing import Verdict
 from exchange.flow.faults import Conflict, NotFound
-from tests.flow.market import Buyer, Desk, buyer, http, until
+from tests.flow.market import NOON, Buyer, Desk, buyer, http, until
 
 BROKEN = Behaviour(fail_rate=1.0)
 
@@ -147,7 +147,7 @@ async def test_a_reset_sooner_than_30_days_after_the_last_is_refused(desk: Desk)
     desk.clock.forward(days=30, microseconds=-1)
     fault = await refused(desk, company.company_id)
     assert fault.code == Reason.RESET_TOO_SOON.code
-    assert fault.details == {"last_reset_at": "2026-11-21T12:00:00+00:00"}
+    assert fault.details == {"last_reset_at": NOON}
 
 
 async def test_a_reset_is_possible_again_after_30_days(desk: Desk) -> None:

@@ -25,6 +25,7 @@ from exchange.core.model import (
     Ping,
     PingId,
     Policy,
+    SellerId,
 )
 from exchange.core.quality.flaws import Flaw, score_of
 from exchange.core.reasons import Reason
@@ -58,6 +59,8 @@ from exchange.flow.registry import (
     PostedOffer,
     Registry,
     Reset,
+    SoldLead,
+    SoldLeg,
 )
 from exchange.flow.reports import Reports
 from exchange.flow.retelling import RetoldReceipt
@@ -270,8 +273,29 @@ def lead_of(number: int) -> DeliveredLead:
     )
 
 
+def sold_of(number: int) -> SoldLead:
+    """A lead that seller-1 sold to two companies, of which one returned it."""
+    statuses: tuple[Literal["sold", "rejected"], ...] = ("sold", "rejected")
+    return SoldLead(
+        lead_id=LeadId(f"lead-{number}"),
+        ping_id=PingId(f"ping-{number}"),
+        vertical="solar",
+        source={"sub_id": "roofs.example"},
+        sold_at=NOW,
+        legs=tuple(
+            SoldLeg(
+                leg=leg,
+                seller_cents=20_00 + leg,
+                status=status,
+                rejectable_until=NOW + timedelta(hours=48),
+            )
+            for leg, status in enumerate(statuses)
+        ),
+    )
+
+
 class MemoryInbox:
-    """Five leads of company-1; ``posts`` are leads by their pings."""
+    """Five leads of company-1, sold by seller-1; ``posts`` are leads by their pings."""
 
     def __init__(self) -> None:
         self.posts: dict[PingId, PostedOffer] = {}
@@ -283,6 +307,10 @@ class MemoryInbox:
     async def lead(self, company_id: CompanyId, lead_id: LeadId) -> DeliveredLead | None:
         found = await self.leads(company_id, "", 10)
         return next((lead for lead in found if lead.lead_id == lead_id), None)
+
+    async def sales(self, seller_id: SellerId, after: str, limit: int) -> list[SoldLead]:
+        found = [sold_of(n) for n in range(1, 6)] if seller_id == "seller-1" else []
+        return [lead for lead in found if lead.lead_id > after][:limit]
 
     async def posted(self, ping_id: PingId) -> PostedOffer | None:
         return self.posts.get(ping_id)

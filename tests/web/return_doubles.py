@@ -19,6 +19,7 @@ from exchange.flow.returning import (
     BidEffect,
     Dispute,
     Foreseen,
+    Kind,
     Line,
     LineResult,
     Preview,
@@ -156,12 +157,20 @@ class MemoryReturns:
             )
 
     async def returns(
-        self, role: Role, subject_id: str, after: str, limit: int
+        self,
+        role: Role,
+        subject_id: str,
+        after: str,
+        limit: int,
+        kind: Kind | None = None,
+        *,
+        counting: bool = False,
     ) -> Sequence[Return]:
+        kinds = (kind,) if kind else ("manual", "crm") if role == "operator" else ("manual",)
         return [
             one
             for one in self.kept.values()
-            if _is_for(one, role, subject_id) and one.rejection_id > after
+            if _is_for(one, role, subject_id) and one.rejection_id > after and one.kind in kinds
         ][:limit]
 
     async def one(self, role: Role, subject_id: str, rejection_id: str) -> Return:
@@ -200,5 +209,6 @@ class MemoryReturns:
 
 
 def _is_for(found: Return, role: Role, subject_id: str) -> bool:
-    owner = found.company_id if role == "company" else found.seller_id
-    return role == "operator" or (found.kind == "manual" and owner == subject_id)
+    if role == "seller":
+        return found.kind == "manual" and found.seller_id == subject_id
+    return role == "operator" or found.company_id == subject_id

@@ -59,7 +59,17 @@ async def test_accounts_are_listed_by_page(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=201", "limit=x", "limit=-1", "after=a%20b", "colour=red"]
+    "query",
+    [
+        "limit=0",
+        "limit=201",
+        "limit=x",
+        "limit=-1",
+        "after=a%20b",
+        "after=zzz",
+        "after=50",
+        "colour=red",
+    ],
 )
 async def test_a_wrong_page_is_refused_with_its_name(wire: Wire, query: str) -> None:
     answer = await wire.call("GET", f"/v1/leads?{query}", key="company")
@@ -178,3 +188,33 @@ async def test_verticals_show_their_attributes_and_bounds(wire: Wire) -> None:
     solar = items[1]["attributes"]
     assert solar["credit_score"] == {"kind": "integer", "required": False, "min": 300, "max": 850}
     assert solar["zip"]["required"] is True and len(solar["state"]["allowed"]) == 52
+
+
+async def test_a_company_reads_its_own_account_with_its_balance(wire: Wire) -> None:
+    account = (await wire.call("GET", "/v1/companies/company-1", key="company")).json
+    assert (account["id"], account["prepaid"], "balance" in account) == ("company-1", False, True)
+
+
+async def test_a_seller_lists_its_sales_without_contact_or_company(wire: Wire) -> None:
+    page = (await wire.call("GET", "/v1/sales?limit=2")).json
+    assert [item["lead_id"] for item in page["items"]] == ["lead-1", "lead-2"]
+    assert page["items"][0] == {
+        "lead_id": "lead-1",
+        "ping_id": "ping-1",
+        "vertical": "solar",
+        "source": {"sub_id": "roofs.example"},
+        "sold_at": "2026-11-21T22:40:00Z",
+        "price": 40.01,
+        "pay_reversed": 20.01,
+        "legs": [
+            {
+                "leg_id": f"ping-1-{leg}",
+                "status": status,
+                "price": price,
+                "rejectable_until": "2026-11-23T22:40:00Z",
+            }
+            for leg, status, price in ((1, "sold", 20.0), (2, "rejected", 20.01))
+        ],
+    }
+    last = (await wire.call("GET", "/v1/sales?after=lead-4")).json
+    assert [item["lead_id"] for item in last["items"]] == ["lead-5"] and last["next"] is None

@@ -99,6 +99,8 @@ async def test_section_9_a_discount_is_shown_with_its_warning(wire: Wire) -> Non
         ({"refusal_reasons": ["duplicate", "because"]}, "terms.refusal_reasons[1]"),
         ({"return_window_h": 23}, "terms.return_window_h"),
         ({"discount_pct": 101}, "terms.discount_pct"),
+        ({"discount_pct": " 5"}, "terms.discount_pct"),
+        ({"tiers": [{"min_score": 9}, {"min_score": 5, "add": "1e1"}]}, "terms.tiers[1].add"),
         ({"discount_pct": 1.234}, "terms.discount_pct"),
         ({"return_cap": {"period": "month", "max_pct": -1}}, "terms.return_cap.max_pct"),
         ({"return_cap": {"period": "week", "max_count": 1}}, "terms.return_cap.period"),
@@ -144,6 +146,19 @@ async def test_a_time_beyond_the_calendar_is_refused_wherever_a_contract_takes_o
     ]:
         refused = await wire.call("POST", place, body, key="operator")
         assert (refused.status, refused.json["field"]) == (422, field)
+
+
+@pytest.mark.parametrize("percent", [100, 101, -1])
+async def test_section_9_a_discount_beyond_its_bounds_is_told_the_same_bounds(
+    wire: Wire, percent: int
+) -> None:
+    trial = WHOLE["trial"] | {"discount_pct": percent}
+    for terms, field in (
+        ({"discount_pct": percent}, "terms.discount_pct"),
+        ({"trial": trial}, "terms.trial.discount_pct"),
+    ):
+        refused = await make(wire, terms)
+        assert refused.json["detail"] == f"{field} must be from 0 to 99.99."
 
 
 async def test_section_9_a_history_says_what_became_of_each_version(wire: Wire) -> None:
@@ -210,6 +225,9 @@ async def test_an_operator_finds_the_contract_of_a_pair(wire: Wire) -> None:
         "GET", "/v1/contracts?seller_id=seller-2&company_id=company-1", key="operator"
     )
     assert [one["seller_id"] for one in found.json["items"]] == ["seller-2"]
+    for name in ("seller_id", "company_id"):
+        nobody = await wire.call("GET", f"/v1/contracts?{name}=nope", key="operator")
+        assert (nobody.status, nobody.json["field"]) == (422, name)
     wrong = await wire.call("GET", "/v1/contracts?seller_id=a.b", key="operator")
     assert (wrong.status, wrong.json["field"]) == (422, "seller_id")
 

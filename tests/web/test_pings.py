@@ -175,6 +175,7 @@ async def test_a_wrong_ping_is_refused_with_the_field_named(
         ("consent.ip", "192.168.100.200"),
         ("consent.at", "2026-11-21 22:35:08"),
         ("consent.url", "https://cert.example/4155550100"),
+        ("consent.url", "https://cert.example/@roofs/4155550100?at=@noon&v=1%402"),
         ("cascade", "min_price"),
         ("max_buyers", 5),
         ("test", True),
@@ -373,3 +374,9 @@ async def test_a_capture_time_at_either_bound_is_taken(wire: Wire) -> None:
         assert (
             await wire.call("POST", "/v1/ping", changed(PING, "captured_at", moment))
         ).status == 200
+
+
+async def test_an_email_address_in_a_certificates_address_is_told_as_what_it_is(wire: Wire) -> None:
+    ping = changed(PING, "consent", {"page": "https://c.example/?e=a%40b.example"})
+    told = (await wire.call("POST", "/v1/ping", ping)).json["detail"]
+    assert told == "consent.page has what looks like an email address in it; send it without."

@@ -60,7 +60,9 @@ scalars = st.one_of(
     st.booleans(),
     st.integers(-5, 1_000),
     st.floats(0, 900, allow_nan=False),
-    st.sampled_from(["CA", "94107", "tile", "12.00", "call +1 415 555 0100", "a@b.test", ""]),
+    st.sampled_from(
+        ["CA", "94107", "tile", "12.00", " 5 ", "1e1", "call +1 415 555 0100", "a@b.test", ""]
+    ),
 )
 changes = st.dictionaries(
     st.sampled_from([*PING, "extra", "phone", "attributes.roof", "attributes.remarks"]),

@@ -47,6 +47,8 @@ async def test_a_report_is_for_its_readers_and_tells_them_of_themselves_alone(
     answer = await get(wire, report, reader)
     if reader not in REPORTS[report].readers:
         assert (answer.status, answer.json["code"]) == (403, "forbidden")
+        article = "an" if reader == "operator" else "a"
+        assert f"not for {article} {reader};" in answer.json["detail"]
         assert wire.doors.read_reports.asked == []
         return
     (ask,) = wire.doors.read_reports.asked
@@ -159,6 +161,8 @@ async def test_a_weekly_summary_is_of_a_whole_week(wire: Wire, query: str, monda
         ("contracts?vertical=boats", 422, "unknown_vertical", "vertical"),
         ("contracts?seller_id=a%20b", 422, "invalid", "seller_id"),
         ("contracts?seller_id=a&company_id=b", 422, "invalid", "seller_id"),
+        ("contracts?company_id=nope", 422, "invalid", "company_id"),
+        ("contracts?seller_id=company-1", 422, "invalid", "seller_id"),
     ],
 )
 async def test_what_cannot_be_asked_is_told_with_its_field(

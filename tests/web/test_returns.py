@@ -189,6 +189,23 @@ async def test_a_dry_run_of_a_file_says_so(wire: Wire) -> None:
     assert "rejection_id" not in answer.json["lines"][0]
 
 
+async def test_one_return_and_many_may_be_tried_by_query_or_body(wire: Wire) -> None:
+    one, line = "/v1/leads/lead-1/rejections", {"lead_id": "lead-1", "reason": "seasonal"}
+    reason = {"reason": "invalid_contact"}
+    for path, body in (
+        (f"{one}?dry_run=true", reason),
+        (one, {**reason, "dry_run": True}),
+        (f"{one}?dry_run=true", {**reason, "dry_run": False}),
+        (f"{PATH}?dry_run=true", {"lines": [line]}),
+        (PATH, {"lines": [line], "dry_run": True}),
+    ):
+        answer = await wire.call("POST", path, body, key="company")
+        assert (answer.status, answer.json["dry_run"]) == (200, True), path
+    assert not wire.doors.returned
+    answer = await wire.call("POST", f"{one}?dry_run=yes", reason, key="company")
+    assert (answer.status, answer.json["field"]) == (422, "dry_run")
+
+
 @pytest.mark.parametrize(
     ("body", "query", "status", "code"),
     [
@@ -268,6 +285,32 @@ async def test_section_12_a_company_sees_no_seller_and_not_what_it_said(wire: Wi
     assert first["dispute"]["status"] == "open"
     assert not {"statement", "evidence"} & first["dispute"].keys()
     assert not {"seller_id", "ping_id", "pay", "pay_reversed"} & first.keys()
+
+
+async def test_section_12_a_company_lists_its_failed_deliveries_where_it_asks(wire: Wire) -> None:
+    (failed,) = await items(wire, "company", f"{PATH}?kind=crm&counting=true")
+    assert (failed["kind"], failed["value"], failed["credited"]) == ("crm", 45.75, 0)
+    assert {one["kind"] for one in await items(wire, "company")} == {"manual"}
+    assert {one["kind"] for one in await items(wire, "operator", f"{PATH}?kind=crm")} == {"crm"}
+    path = f"{PATH}/{failed['rejection_id']}"
+    assert (await wire.call("GET", path, key="company")).status == 200
+    assert (await wire.call("GET", path, key="seller")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("key", "query", "field"),
+    [
+        pytest.param("seller", "kind=crm", "kind", id="no seller hears of failed deliveries"),
+        pytest.param("company", "kind=both", "kind", id="no such kind"),
+        pytest.param("operator", "counting=true", "counting", id="everybody's rates"),
+        pytest.param("company", "counting=1", "counting", id="neither true nor false"),
+    ],
+)
+async def test_a_list_of_returns_says_what_it_cannot_be_asked(
+    wire: Wire, key: str, query: str, field: str
+) -> None:
+    answer = await wire.call("GET", f"{PATH}?{query}", key=key)
+    assert (answer.status, answer.json["field"]) == (422, field)
 
 
 async def test_section_12_the_operator_sees_all_and_the_failed_deliveries(wire: Wire) -> None:

@@ -70,6 +70,7 @@ ANOTHERS = {
     ("GET /v1/contracts/{contract_id}", "other-company"): 404,
     ("GET /v1/contracts/{contract_id}/refusals", "other-seller"): 404,
     ("GET /v1/contracts/{contract_id}/refusals", "other-company"): 404,
+    ("GET /v1/companies/{company_id}", "other-company"): 404,
     ("GET /v1/companies/{company_id}/standing", "other-company"): 404,
     ("GET /v1/companies/{company_id}/standing/history", "other-company"): 404,
     ("GET /v1/companies/{company_id}/what-if", "other-company"): 404,
@@ -146,6 +147,28 @@ async def test_another_method_is_405_with_those_allowed(wire: Wire, route: Route
     assert route.method in answer.headers["Allow"].split(", ")
 
 
+async def test_a_parameter_no_call_knows_is_refused_before_anything_is_done(wire: Wire) -> None:
+    ids = await _prepare(wire)
+    for route in [route for route in ROUTES if route.roles]:
+        body = BODIES[route.body.__name__] if route.body is not None else None
+        raw = b"+14155550101" if route.streamed else None
+        path, key = f"{route.path.format(**ids)}?dryrun=true", min(route.roles)
+        answer = await wire.call(route.method, path, body, key=key, raw=raw)
+        assert (answer.status, answer.json["field"]) == (422, "dryrun"), route.label
+    assert (len(wire.doors.pings), wire.doors.posts, wire.doors.listed.lists) == (1, [], {})
+    assert list(wire.doors.accounts.records) == [ids["campaign_id"]]
+
+
+async def test_a_parameter_that_is_given_twice_is_refused(wire: Wire) -> None:
+    answer = await wire.call("GET", "/v1/leads?limit=2&limit=3", key="company")
+    assert (answer.status, answer.json["detail"]) == (422, "limit is given twice.")
+
+
+async def test_what_probes_and_scrapers_add_to_their_calls_is_let_through(wire: Wire) -> None:
+    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/"):
+        assert (await wire.call("GET", f"{path}?at=5", key=None)).status == 200
+
+
 @pytest.mark.parametrize("path", ["/v1", "/v1/ping/", "/v2/ping", "/v1/pings/a/b", "//", "/%00"])
 async def test_an_unknown_path_is_404(wire: Wire, path: str) -> None:
     answer = await wire.call("GET", path, key=None)
@@ -202,6 +225,18 @@ async def test_the_document_describes_each_verticals_attributes(wire: Wire) -> N
     assert (score["minimum"], score["maximum"]) == (300, 850)
     assert schemas["OfferAnswer"]["properties"]["price"]["type"] == "number"
     assert schemas["PingBody"]["properties"]["min_price"]["type"] == ["number", "string"]
+
+
+async def test_every_call_says_who_may_make_it_and_how(wire: Wire) -> None:
+    paths = (await _document(wire))["paths"]
+    assert paths["/v1/reviews"]["get"]["description"].startswith("For an operator. At most `limit`")
+    assert paths["/v1/contracts"]["get"]["description"].startswith(
+        "For a company, an operator or a seller."
+    )
+    assert paths["/healthz"]["get"]["description"] == "For anybody, without a key."
+    for route in ROUTES:
+        told = paths[route.path][route.method.lower()]["description"]
+        assert ("Idempotency-Key" in told, "form" in told) == (route.keyed, route.forms)
 
 
 async def test_operations_have_names_of_their_own(wire: Wire) -> None:

@@ -10,9 +10,12 @@ import msgspec
 import pytest
 
 from exchange.core.model import Ping
+from exchange.flow.faults import Conflict
 from exchange.flow.ports import Receipt
+from exchange.web.problems import describe
 from tests.web.bodies import PING
 from tests.web.conftest import Wire
+from tests.web.doubles import NOW
 
 TEXT = msgspec.json.encode(PING)
 LIMIT = 65_536
@@ -246,3 +249,13 @@ async def test_idle_connections_do_not_hold_up_stopping(wire: Wire) -> None:
     await wire.call("GET", "/healthz", key=None)
     async with asyncio.timeout(1):
         await wire.server.stop(10)
+
+
+def test_a_time_in_a_problems_details_is_written_like_any_other() -> None:
+    told = describe(Conflict("too late", details={"decided_at": NOW}))
+    assert b'"details":{"decided_at":"2026-11-21T22:40:00Z"}' in told
+
+
+async def test_another_media_type_is_told_what_is_taken(wire: Wire) -> None:
+    answer = await wire.call("POST", "/v1/ping", raw=b"x", headers={"Content-Type": "text/plain"})
+    assert (answer.status, "may be forms" in answer.json["detail"]) == (415, True)

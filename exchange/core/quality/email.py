@@ -27,6 +27,9 @@ _NOWHERE: Final = frozenset({"test", "example", "invalid", "localhost", "local",
 
 _EXAMPLES: Final = frozenset({"example.com", "example.net", "example.org", "example.edu"})
 
+LONGEST_LOCAL: Final = 64
+"""Octets in front of the @ at most (RFC 5321, section 4.5.3.1.1)."""
+
 _MADE_UP: Final = frozenset(
     {"asdf", "asdfasdf", "fake", "na", "nobody", "noemail", "none", "nope", "notreal", "test"}
 )
@@ -58,6 +61,9 @@ def is_disposable(domain: str, more: Set[str] = frozenset()) -> bool:
 def _goes_nowhere(local: str, domain: str) -> bool:
     name, dot, top = domain.rpartition(".")
     if not dot or top in _NOWHERE or domain in _EXAMPLES:
+        return True
+    # No top domain has one letter, or digits alone.
+    if len(top) < 2 or top.isdigit() or len(local.encode(errors="replace")) > LONGEST_LOCAL:
         return True
     if any(domain.endswith(f".{example}") for example in _EXAMPLES):
         return True

@@ -20,7 +20,8 @@ class Requires(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     """A campaign's demands. ``min_score`` is 0 to 100; ``consent`` are names that must be there.
 
     ``min_score`` and ``consent`` hold on ping; with the contact the score is looked at again.
-    ``phone_valid`` and ``email_deliverable`` demand that there is a phone or an email.
+    ``phone_valid``, ``phone_in_state`` and ``email_deliverable`` demand that there is a phone or an
+    email.
     """
 
     min_score: int = 0
@@ -38,7 +39,8 @@ class Requires(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
 _PHONE: Final = frozenset({"phone_invalid", "phone_fictitious", "phone_service", "phone_abroad"})
 _BY_DEMAND: Final = {
     "phone_valid": _PHONE,
-    "phone_in_state": frozenset({"phone_area"}),
+    # A number with a flaw of its own has no area code that says where it is.
+    "phone_in_state": _PHONE | {"phone_area"},
     "email_deliverable": frozenset({"email_undeliverable"}),
     "no_disposable_email": frozenset({"email_disposable"}),
     "no_role_email": frozenset({"email_role"}),
@@ -68,7 +70,7 @@ def contact_unmet(
 
     ``score`` is the lead's with its contact.
     """
-    if requires.phone_valid and not has_phone:
+    if (requires.phone_valid or requires.phone_in_state) and not has_phone:
         return Reason.PHONE_MISSING
     if requires.email_deliverable and not has_email:
         return Reason.EMAIL_MISSING

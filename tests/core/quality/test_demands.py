@@ -119,6 +119,10 @@ CONTACT = [
     ("phone_valid", "phone_service", Reason.PHONE_SERVICE),
     ("phone_valid", "phone_abroad", Reason.PHONE_ABROAD),
     ("phone_in_state", "phone_area", Reason.PHONE_AREA),
+    ("phone_in_state", "phone_invalid", Reason.PHONE_INVALID),
+    ("phone_in_state", "phone_fictitious", Reason.PHONE_FICTITIOUS),
+    ("phone_in_state", "phone_service", Reason.PHONE_SERVICE),
+    ("phone_in_state", "phone_abroad", Reason.PHONE_ABROAD),
     ("email_deliverable", "email_undeliverable", Reason.EMAIL_UNDELIVERABLE),
     ("no_disposable_email", "email_disposable", Reason.EMAIL_DISPOSABLE),
     ("no_role_email", "email_role", Reason.EMAIL_ROLE),
@@ -135,7 +139,9 @@ def unmet(
     return contact_unmet(requires, score, flaws, has_phone=phone, has_email=email)
 
 
-@pytest.mark.parametrize(("demand", "check", "reason"), CONTACT, ids=[c[1] for c in CONTACT])
+@pytest.mark.parametrize(
+    ("demand", "check", "reason"), CONTACT, ids=["-".join(c[:2]) for c in CONTACT]
+)
 def test_a_demand_rules_its_flaws_out_and_no_others(
     demand: str, check: str, reason: Reason
 ) -> None:
@@ -148,6 +154,7 @@ def test_a_demand_rules_its_flaws_out_and_no_others(
 
 def test_what_is_demanded_must_be_there() -> None:
     assert unmet(Requires(phone_valid=True), phone=False) is Reason.PHONE_MISSING
+    assert unmet(Requires(phone_in_state=True), phone=False) is Reason.PHONE_MISSING
     assert unmet(Requires(email_deliverable=True), email=False) is Reason.EMAIL_MISSING
     assert unmet(Requires(no_disposable_email=True), email=False) is None
     assert unmet(Requires(), phone=False, email=False) is None
