@@ -62,13 +62,15 @@ def read_ping(call: Call, now: datetime) -> Ping:
         attributes = reader.read(body.attributes, is_form=call.is_form)
     except Invalid as fault:
         raise refuse_contact_fields(fault) from None
-    return make_ping(body, body.vertical, attributes, call.seller_id, now, site.limits)
+    least = cents(body.min_price, "min_price")
+    return make_ping(body, body.vertical, attributes, least, call.seller_id, now, site.limits)
 
 
 def make_ping(
     body: PingBody,
     vertical: str,
     attributes: Struct,
+    min_price_cents: int,
     seller_id: SellerId,
     now: datetime,
     limits: WebLimits,
@@ -91,7 +93,7 @@ def make_ping(
         source=body.source,
         consent=body.consent,
         max_buyers=_bounded("max_buyers", body.max_buyers, 1, limits.max_buyers),
-        min_price_cents=cents(body.min_price, "min_price") if body.min_price else 0,
+        min_price_cents=min_price_cents,
         cascade=body.cascade,
         timeout_ms=_timeout_ms(body.timeout_ms, limits),
         test=body.test,

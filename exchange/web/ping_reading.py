@@ -6,13 +6,14 @@ read they read alike. Source: rules §3.1.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final, Union
 
 import msgspec
-from msgspec import NODEFAULT, Struct
+from msgspec import NODEFAULT, Raw, Struct
 from msgspec.structs import fields
 
 from exchange.core.model import Ping, SellerId
@@ -21,12 +22,15 @@ from exchange.web.attributes import AttributesReader
 from exchange.web.calls import WebLimits
 from exchange.web.ping_codec import make_ping
 from exchange.web.problems import Malformed
-from exchange.web.wire import NO_PRICE, PingBody
+from exchange.web.wire import PingBody, cents
 
+_decode_price: Final = msgspec.json.Decoder(Decimal).decode
 _VERTICAL: Final = b'"vertical"'
 _NUL: Final = b"\\u0000"
-_PRICE_TEXT: Final = re.compile(rb'"min_price"\s*:\s*"')
-"""An amount as a string: whether it is written plainly is not looked at here."""
+_NO_PRICE: Final = Raw(b"0")
+
+_REMEMBERED_BYTES: Final = 16
+"""Longer than any plain price: what is longer would fill the memory."""
 
 
 class PingReader:
@@ -46,11 +50,25 @@ class PingReader:
         if body.count(_VERTICAL) != 1 or _NUL in body:
             raise Malformed("not plain")
         ping: Any = self._decode(body)
-        if ping.min_price is not NO_PRICE and _PRICE_TEXT.search(body):
+        price = bytes(ping.min_price)
+        if len(price) > _REMEMBERED_BYTES:
             raise Malformed("not plain")
-        vertical = ping.__struct_config__.tag
+        vertical, seller = ping.__struct_config__.tag, SellerId(seller_id)
         self._readers[vertical].check(ping.attributes)
-        return make_ping(ping, vertical, ping.attributes, SellerId(seller_id), now, self._limits)
+        return make_ping(
+            ping, vertical, ping.attributes, _cents_of(price), seller, now, self._limits
+        )
+
+
+@lru_cache(maxsize=4_096)
+def _cents_of(price: bytes) -> int:
+    """A price that is a number, in cents: sellers have few, and reading one exactly is dear.
+
+    Raises Invalid for one that is no amount, msgspec's error for what is no number.
+    """
+    if price.startswith(b'"'):
+        raise Malformed("not plain")
+    return cents(_decode_price(price), "min_price")
 
 
 def _body_of(vertical: Vertical) -> type[Struct]:
@@ -59,6 +77,8 @@ def _body_of(vertical: Vertical) -> type[Struct]:
     for field in fields(PingBody):
         if field.name == "attributes":
             given.append((field.name, vertical.attributes_type))
+        elif field.name == "min_price":
+            given.append((field.name, Raw, _NO_PRICE))
         elif field.name != "vertical":
             default = field.default if field.default_factory is NODEFAULT else {}
             given.append((field.name, field.type, default))

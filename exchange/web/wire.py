@@ -26,9 +26,6 @@ JSON: Final = msgspec.json.Encoder(decimal_format="number", enc_hook=str)
 LARGEST_INTEGER: Final = 2**53
 """Integers beyond this are not the same number in every reader of JSON."""
 
-NO_PRICE: Final = Decimal(0)
-"""The least price of a ping that names none."""
-
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Key = Annotated[str, Meta(min_length=1, max_length=40)]
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -74,7 +71,7 @@ class PingBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     source: Annotated[dict[Key, Annotated[str, Meta(max_length=100)]], Meta(max_length=10)] = {}
     consent: Annotated[dict[Key, Annotated[str, Meta(max_length=500)]], Meta(max_length=10)] = {}
     max_buyers: Annotated[int, Meta(ge=1)] = 1
-    min_price: Decimal = NO_PRICE
+    min_price: Decimal = Decimal(0)
     timeout_ms: Annotated[int, Meta(ge=1)] | None = None
     cascade: Cascade = "promised"
     test: bool = False

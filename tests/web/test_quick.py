@@ -98,6 +98,23 @@ def test_a_ping_as_sellers_send_it_goes_the_quick_way() -> None:
     assert read.seller_id == SellerId(SELLER)
 
 
+@pytest.mark.parametrize(
+    ("written", "cents"),
+    [("12", 1_200), ("12.5", 1_250), ("12.00", 1_200), ("1e1", 1_000), ("0", 0), ("12.500", 1_250),
+     ('"12.00"', None), ("null", None), ("true", None), ("-1", None), ("0.001", None),
+     ("1" * 17, None), ("{}", None)],
+)  # fmt: skip
+def test_a_least_price_is_read_exactly_and_what_is_none_is_left_to_the_ordinary_way(
+    written: str, cents: int | None
+) -> None:
+    raw = json.dumps(PING | {"min_price": 7}).replace('"min_price": 7', f'"min_price": {written}')
+    for _ in range(2):  # remembered the second time
+        read = quick(raw.encode())
+        assert (None if read is None else read.min_price_cents) == cents
+        if read is not None:
+            assert same(read, ordinary(raw.encode()))
+
+
 def test_a_ping_that_names_its_vertical_twice_is_left_to_the_ordinary_way() -> None:
     raw = json.dumps(PING).encode()
     assert quick(raw[:-1] + b', "vertical": "roofing"}') is None
