@@ -18,6 +18,7 @@ from exchange.buyers.addresses import check_url
 from exchange.figures import figures_of
 from exchange.flow.dialects import DialectDesk
 from exchange.flow.faults import Unavailable
+from exchange.serving.large_pages import ask_for_large_pages
 from exchange.settings import Secrets, Settings, load_or_make_secrets, read_settings
 from exchange.verticals_file import read_verticals
 from exchange.web.calls import WebLimits
@@ -137,6 +138,7 @@ async def _serve(settings: Settings) -> None:
     secrets = load_or_make_secrets(settings.stores.home, settings.secrets)
     exchange = await _start_exchange(settings, secrets)
     _spare_the_collector()
+    ask_for_large_pages()
     metrics = Metrics(lambda: figures_of(exchange))
     server = WebServer(exchange, web_limits(settings, secrets, exchange.desk), metrics, log)
     stopping = asyncio.Event()
