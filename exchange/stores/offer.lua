@@ -2,8 +2,9 @@
 -- KEYS: the names of suppression lists; then each ping's offer.
 -- ARGV: for each ping how many keys its contact has, the milliseconds to keep the offer, and the
 -- offer (empty where there is none to keep); where it has any, the milliseconds in which a repeat is
--- refused (0 for never), the present in milliseconds, the seller, and the contact's keyed hashes in
--- hex. The keys of its sales, its buckets and its pings are made of these here.
+-- refused (0 for never), the present in milliseconds, the seller, the contact's keyed hashes in hex,
+-- and as many names in their buckets: the bytes behind the first two. The keys of its sales, its
+-- buckets and its pings are made of these here.
 -- Gives for each ping 0 if nothing is known of its contact, else (and nothing is kept then) whether
 -- it is a repeat, the fields and values of its sales, and the companies that suppress it.
 local has_lists = redis.call('EXISTS', KEYS[1]) == 1
@@ -17,7 +18,7 @@ local function was_any_sold()
         for i = argument + 6, argument + 5 + contacts do
             keys[#keys + 1] = 'seen:{' .. ARGV[i] .. '}'
         end
-        argument = argument + (contacts > 0 and 6 + contacts or 3)
+        argument = argument + (contacts > 0 and 6 + 2 * contacts or 3)
     end
     return #keys > 0 and redis.call('EXISTS', unpack(keys)) > 0
 end
@@ -34,15 +35,11 @@ local function sales_of(first, last)
     return sales
 end
 
-local function from_hex(digits)
-    return (digits:gsub('%x%x', function(pair) return string.char(tonumber(pair, 16)) end))
-end
 
 local function suppressors_of(first, last)
     local companies
     for i = first, last do
-        local key = ARGV[i]
-        local lists = redis.call('HGET', 'suppressed:' .. key:sub(1, 4), from_hex(key:sub(5)))
+        local lists = redis.call('HGET', 'suppressed:' .. ARGV[i]:sub(1, 4), ARGV[i + last - first + 1])
         for number in string.gmatch(lists or '', '%d+') do
             local company = redis.call('HGET', KEYS[1], number)
             if company then
@@ -83,7 +80,7 @@ while argument <= #ARGV do
         if sales or companies or again then
             answer = {again and 1 or 0, sales or {}, companies or {}}
         end
-        argument = last + 1
+        argument = last + contacts + 1
     end
     if answer == 0 and offer ~= '' then redis.call('SET', KEYS[key], offer, 'PX', ttl) end
     answers[#answers + 1] = answer

@@ -96,7 +96,7 @@ class RedisOffers:
                 now_ms = repeat_ms and int(ping.received_at.timestamp() * 1000)
                 arguments += (
                     len(contact_keys), ttl_s * 1000, body, repeat_ms, now_ms, seller_id,
-                    *contact_keys,
+                    *contact_keys, *[bytes.fromhex(key[4:]) for key in contact_keys],
                 )  # fmt: skip
             else:
                 arguments += (0, ttl_s * 1000, body)
