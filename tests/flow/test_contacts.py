@@ -515,7 +515,12 @@ async def test_past_lists_are_dropped_from_the_books_and_the_copy(desk: Desk) ->
     company = await desk.company()
     await suppress(desk, company, ADA, BOB)
     await desk.exchange.suppressions.drop(company, desk.clock.now())
-    await desk.exchange.suppression_copies.mend()
+    # Another turn of the background may be at it.
+    for _ in range(100):
+        await desk.exchange.suppression_copies.mend()
+        if not await desk.value("select count(*) from suppression"):
+            break
+        await asyncio.sleep(0.02)
     assert await desk.value("select count(*) from suppression") == 0
     assert await desk.value("select count(*) from suppression_list") == 0
     assert await desk.exchange.suppressions._copy.counts() == {}
