@@ -23,17 +23,22 @@ from exchange.core.reasons import Reason
 from exchange.core.remote import Heard, Hearing
 from exchange.core.runner import Runner
 from exchange.core.standing import Standing
+from exchange.core.trial_room import TrialRoom
 
 EARLY: Final = frozenset({Reason.INACTIVE, Reason.FILTER, Reason.SCHEDULE})
 """Reasons that come before a company's room and standing are looked at."""
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """How a company may have stood at the moment; ``deal`` is its contract with the seller."""
+    """How a company may have stood at the moment; ``deal`` is its contract with the seller.
+
+    ``room`` is what was left of its trial under that, None where none bounds what is bought.
+    """
 
     company: Company
     standing: Standing | None
     deal: Deal | None
+    room: TrialRoom | None = None
 
 
 class Judged(Struct, frozen=True, kw_only=True):
@@ -98,7 +103,15 @@ class Scan:
     def judge(self, runner: Runner, state: State) -> Judged:
         """What a campaign comes to, its company standing so."""
         company_id = runner.campaign.company_id
-        reason = why_not(runner, state.company, state.standing, self._ping, self._now, state.deal)
+        reason = why_not(
+            runner,
+            state.company,
+            state.standing,
+            self._ping,
+            self._now,
+            state.deal,
+            state.room,
+        )
         if reason is not None or state.standing is None:
             return Judged(runner=runner, fallen=no_bid(runner, reason or Reason.CRM_GATE))
         if runner.campaign.bid.remote is not None and not self._is_in_line(runner):
@@ -116,6 +129,7 @@ class Scan:
             self._premium,
             self._heard,
             state.deal,
+            state.room,
         )
         return Judged(runner=runner, entries=tuple(entries), fallen=None if entries else lost)
 
@@ -138,23 +152,6 @@ def ways_told(states: Sequence[State], told: Told, company_id: CompanyId) -> Seq
         and rates <= {(state.standing.rejected, state.standing.assigned)}
     ]
     return fitting if rates and fitting else states
-
-
-def with_trials(states: Sequence[State], told: Told) -> Sequence[State]:
-    """The ways a company may have stood, its trial with the seller full or not where some were.
-
-    Whether one was full is known to the worker alone.
-    """
-    if Reason.TRIAL_FULL.code not in told.reasons:
-        return states
-    full = [
-        replace(state, deal=replace(state.deal, closed=Reason.TRIAL_FULL))
-        for state in states
-        if state.deal is not None
-        and state.deal.capped_trial is not None
-        and state.deal.closed is None
-    ]
-    return (*states, *full)
 
 
 def _unheard(runner: Runner) -> Candidate:

@@ -33,8 +33,7 @@ _UNCOUNTED: Final = frozenset(reason.code for reason in (*_FALLEN, *_BEHIND))
 
 Unknown = Literal["campaign_version", "bidder_answer", "on_its_way"]
 """Why a campaign's outcome is not known: its version of then is not kept; what its bidder answered
-is not on the receipt; a change was on its way to the worker, or a trial may have been full, and the
-receipt agrees with either."""
+is not on the receipt; a change was on its way to the worker, and the receipt agrees with either."""
 
 
 class Difference(Struct, frozen=True, kw_only=True):

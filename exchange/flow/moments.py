@@ -16,6 +16,7 @@ from exchange.core.changes import UsageChange
 from exchange.core.contract_book import ContractChange
 from exchange.core.model import Campaign, CampaignId, CompanyId, Period, SellerId
 from exchange.core.standing import Window
+from exchange.core.trial_room import TrialUse
 
 
 class CampaignVersion(Struct, frozen=True, kw_only=True):
@@ -99,4 +100,8 @@ class Moments(Protocol):
 
     async def contracts(self, seller_id: SellerId, at: datetime) -> Sequence[ContractChange]:
         """The versions of a seller's contracts recorded by a moment."""
+        ...
+
+    async def trial_uses(self, seller_id: SellerId, at: datetime) -> Sequence[TrialUse]:
+        """What every bounded trial of a seller's contracts had used by a moment."""
         ...

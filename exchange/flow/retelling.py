@@ -19,7 +19,7 @@ from msgspec import Struct
 from exchange.core.auction import no_bid
 from exchange.core.market import Market
 from exchange.core.model import CompanyId, Ping, PingId
-from exchange.core.moment import EARLY, Judged, Scan, State, Told, ways_told, with_trials
+from exchange.core.moment import EARLY, Judged, Scan, State, Told, ways_told
 from exchange.core.reasons import Reason
 from exchange.core.retell import Retold, retell
 from exchange.core.runner import Runner
@@ -158,7 +158,7 @@ async def _judge(
     """Judge campaigns: those of companies that stood in one way, and the others once for each."""
     settled: list[Judged] = []
     unsettled: dict[CompanyId, list[list[Judged]]] = {}
-    ways = {one: ways_told(with_trials(all_, told), told, one) for one, all_ in states.items()}
+    ways = {one: ways_told(all_, told, one) for one, all_ in states.items()}
     async for page in pages(runners):
         for runner in page:
             company_id = runner.campaign.company_id

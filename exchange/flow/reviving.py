@@ -19,7 +19,6 @@ from msgspec.structs import replace
 
 from exchange.core.changes import CompanyChange, UsageChange
 from exchange.core.company import Company
-from exchange.core.contract import Deal
 from exchange.core.contract_book import ContractBook, ContractChange
 from exchange.core.filters import FilterError
 from exchange.core.hours import period_bounds
@@ -212,14 +211,20 @@ class Reviving:
         windows = await self._moments.windows(
             [heads[one] for one in sorted(weighed)], by, first, day
         )
-        deals = _deals(receipt, contracts, by)
+        book = _book(contracts, by)
+        if book.sellers:
+            for use in await self._moments.trial_uses(receipt.seller_id, by):
+                book.apply_use(use)
+        deals = book.deals(receipt.seller_id, receipt.decided_at)
         states: dict[CompanyId, State] = {}
         for one in ids:
             standing: Standing | None = None
             if (window := windows.get(one)) is not None:
                 standing = weigh(window, day, policy)
             company = _company(heads[one], available.get(one), usage.get(one, ()))
-            states[one] = State(company=company, standing=standing, deal=deals.get(one))
+            deal = None if deals is None else deals.by_company.get(one)
+            room = None if deal is None else book.room(deal)
+            states[one] = State(company=company, standing=standing, deal=deal, room=room)
         return states
 
     async def _usage(
@@ -275,16 +280,13 @@ def _company(
     return company
 
 
-def _deals(
-    receipt: Receipt, contracts: Iterable[ContractChange], by: datetime
-) -> dict[CompanyId, Deal]:
-    """What held between the seller and companies by the versions recorded by then."""
+def _book(contracts: Iterable[ContractChange], by: datetime) -> ContractBook:
+    """The versions of contracts recorded by a moment."""
     book = ContractBook()
     for change in contracts:
         if change.contract.recorded_at <= by:
             book.apply(change)
-    deals = book.deals(receipt.seller_id, receipt.decided_at)
-    return {} if deals is None else dict(deals.by_company)
+    return book
 
 
 def _alike(one: State, other: State) -> bool:
@@ -293,7 +295,8 @@ def _alike(one: State, other: State) -> bool:
 
 def _told(state: State) -> tuple[object, ...]:
     company = state.company
-    return company.active, company.available_cents, company.usage, state.standing, state.deal
+    room = company.active, company.available_cents, company.usage, state.room
+    return *room, state.standing, state.deal
 
 
 def _unknown(version: CampaignVersion) -> Open:

@@ -123,5 +123,17 @@ where account = any(select 'company:' || id from unnest($5::text[]) as id) and a
 -- name: newest_receipts
 select ping_id from receipt order by decided_at desc, ping_id limit $1
 
+-- name: trial_uses_at
+-- What trials of a seller's ($1) contracts had used by $2; see the function trial_use.
+select t.contract_id, t.company_id, t.starts_at, t.ends_at, count(h.delivery_id) as leads,
+       coalesce(sum(h.charged), 0)::bigint as spend
+from trial_room t
+left join (trial_hold h join delivery d on d.id = h.delivery_id)
+    on h.contract_id = t.contract_id
+    and h.offered_at >= t.starts_at and h.offered_at < t.ends_at
+    and d.reserved_at <= $2 and (d.state in ('open', 'accepted') or d.done_at > $2)
+where t.seller_id = $1
+group by t.contract_id, t.company_id, t.starts_at, t.ends_at
+
 -- name: contracts_at
 select * from contract_version where seller_id = $1 and recorded_at <= $2 order by number

@@ -16,6 +16,7 @@ from exchange.core.changes import UsageChange
 from exchange.core.contract_book import ContractChange
 from exchange.core.model import Campaign, CampaignId, CompanyId, SellerId
 from exchange.core.standing import Bucket, Window
+from exchange.core.trial_room import TrialUse
 from exchange.flow.moments import CampaignVersion, CapPeriod, CompanyHead
 from exchange.stores.postgres import Postgres
 from exchange.stores.postgres_contracts import read_version
@@ -152,6 +153,23 @@ class PostgresMoments:
         """The versions of a seller's contracts recorded by a moment."""
         rows = await self._postgres.rows("contracts_at", seller_id, at)
         return [ContractChange(contract=read_version(row)) for row in rows]
+
+    async def trial_uses(self, seller_id: SellerId, at: datetime) -> Sequence[TrialUse]:
+        """What every bounded trial of a seller's contracts had used by a moment."""
+        rows = await self._postgres.rows("trial_uses_at", seller_id, at)
+        return [
+            TrialUse(
+                contract_id=row["contract_id"],
+                seller_id=seller_id,
+                company_id=row["company_id"],
+                version=0,
+                starts_at=row["starts_at"],
+                ends_at=row["ends_at"],
+                leads=row["leads"],
+                spend_cents=row["spend"],
+            )
+            for row in rows
+        ]
 
 
 def _parts(items: Sequence[T]) -> Iterator[list[T]]:

@@ -32,7 +32,6 @@ from exchange.core.model import (
 from exchange.core.quality.requires import Requires
 from exchange.core.reasons import Reason
 from exchange.core.terms import Tier
-from exchange.core.trial_room import TrialUse
 from exchange.embedded import StoreUrls
 from exchange.flow.contracts import Draft
 from exchange.flow.ping import SPELLED_OUT
@@ -253,13 +252,14 @@ async def test_rooms_rates_contacts_and_contracts_are_those_of_the_moment(strict
     for company_id, clauses in (
         (blocked, Clauses(blocked=True)),
         (priced, Clauses(tiers=(Tier(min_score=0, multiply_bp=12_345),), discount_bp=777)),
-        (tried, Clauses(trial=Trial(starts_at=NOON, ends_at=NOON + timedelta(days=90), leads=9))),
+        (tried, Clauses(trial=Trial(starts_at=NOON, ends_at=NOON + timedelta(days=90), leads=1))),
     ):
         await town.save(company_id, 80_00)
         await desk.exchange.contracts.create(
             seller, company_id, Draft(clauses=clauses), key=None, now=desk.clock.now()
         )
-    for n in range(6):
+    await town.save(tried, 260_00)
+    for n in range(7):
         receipt = await town.ping()
         request = desk.post_request(receipt, contact_keys=(ADA,)) if n == 0 else None
         desk.clock.forward(seconds=1)
@@ -270,19 +270,6 @@ async def test_rooms_rates_contacts_and_contracts_are_those_of_the_moment(strict
         contact_keys=(ADA,), known={"sold_to": {capped}, "suppressed_by": {spent}}, max_buyers=2
     )
     desk.clock.forward(seconds=3)
-    deal = desk.exchange.market.contracts.deal(seller, tried, desk.clock.now())
-    assert deal is not None and deal.capped_trial is not None
-    full = TrialUse(
-        contract_id=deal.contract_id,
-        seller_id=seller,
-        company_id=tried,
-        version=1_000_000,
-        starts_at=deal.capped_trial.starts_at,
-        ends_at=deal.capped_trial.ends_at,
-        leads=9,
-        spend_cents=0,
-    )
-    desk.exchange.market.contracts.apply_use(full)
     await town.hold(desk.lead(seller))
     desk.clock.forward(days=1)
     await town.save(first, 25_00)
