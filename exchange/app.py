@@ -265,7 +265,7 @@ class Exchange:
     def _build_retelling(self) -> None:
         self.retelling = Retelling(
             market=self.market,
-            receipts=self.receipts,
+            receipts=self._late_receipts,
             moments=PostgresMoments(self.postgres),
             factors=PostgresFactors(self.postgres),
             today=self.today,

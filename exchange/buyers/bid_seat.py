@@ -19,7 +19,7 @@ from exchange.core.breaker import Breaker, BreakerState, TokenBucket, full_bucke
 from exchange.core.model import CampaignId, CompanyId
 from exchange.core.reasons import Reason
 from exchange.core.remote import Remote
-from exchange.flow.bidding import TrialBids
+from exchange.flow.bidding import SimulatedBids
 
 _REMEMBERED: Final = 128  # calls whose times are kept, for the figures people see
 
@@ -30,7 +30,7 @@ class BidderHealth(Struct, frozen=True, kw_only=True):
     ``state``, ``probability``, ``connections`` and ``waiting`` are of the line, which campaigns of
     one company with one URL share (``away`` is a stream that is not up); bids, reasons (by code,
     counted) and times are the campaign's. Times are of its last calls, connecting included; None
-    before the first. ``trial`` is what it bid on trial, None where it did not.
+    before the first. ``simulated`` is what it bid under ``simulate``, None where it did not.
     """
 
     company_id: CompanyId
@@ -45,7 +45,7 @@ class BidderHealth(Struct, frozen=True, kw_only=True):
     p99_ms: float | None
     connections: int
     waiting: int
-    trial: TrialBids | None = None
+    simulated: SimulatedBids | None = None
 
 
 class Line(Holder, Protocol):
@@ -116,8 +116,8 @@ class Seat:
         "_bucket",
         "_clock",
         "_reasons",
+        "_simulated",
         "_times_us",
-        "_trial",
         "asked_at",
         "company_id",
         "letter",
@@ -144,7 +144,7 @@ class Seat:
             self._bucket = full_bucket(remote.max_per_s, now)
         self._clock = clock
         self._bids = 0
-        self._trial: TrialBids | None = None
+        self._simulated: SimulatedBids | None = None
         self._reasons: dict[Reason, int] = {}
         self._times_us = array("Q")
         self._at = 0
@@ -177,7 +177,7 @@ class Seat:
             self._bids += 1
             if self.remote.simulate:
                 reason = Reason.BIDDER_SIMULATED
-                self._note_trial(cents)
+                self._note_simulated(cents)
         if reason is not None:
             self.count(reason)
         return cents, reason
@@ -208,7 +208,7 @@ class Seat:
             p99_ms=_at_part(times, 0.99),
             connections=self.line.connections,
             waiting=self.line.waiting,
-            trial=self._trial,
+            simulated=self._simulated,
         )
 
     @property
@@ -217,9 +217,9 @@ class Seat:
         away = self.remote.stream and not self.line.connections
         return "away" if away else self.line.breaker.state
 
-    def _note_trial(self, cents: int) -> None:
-        before = self._trial
-        self._trial = TrialBids(
+    def _note_simulated(self, cents: int) -> None:
+        before = self._simulated
+        self._simulated = SimulatedBids(
             count=1 if before is None else before.count + 1,
             total_cents=cents if before is None else before.total_cents + cents,
             last_cents=cents,

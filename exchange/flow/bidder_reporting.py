@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from exchange.core.alert_systems import FAILED_BIDS, NOT_ASKED
 from exchange.core.model import CampaignId, CompanyId
 from exchange.flow.alert_ports import BidderReport, BidderReports
-from exchange.flow.bidding import BidderState, TrialBids
+from exchange.flow.bidding import BidderState, SimulatedBids
 from exchange.flow.faults import Unavailable
 
 RECENT_S: Final = 300.0
@@ -139,17 +139,19 @@ def merge_states(states: Sequence[BidderState]) -> BidderState:
         connections=sum(state.connections for state in states),
         waiting=sum(state.waiting for state in states),
         workers=len(states),
-        trial=_merge_trials([state.trial for state in states if state.trial is not None]),
+        simulated=_merge_simulated(
+            [state.simulated for state in states if state.simulated is not None]
+        ),
     )
 
 
-def _merge_trials(trials: Sequence[TrialBids]) -> TrialBids | None:
-    if not trials:
+def _merge_simulated(simulated: Sequence[SimulatedBids]) -> SimulatedBids | None:
+    if not simulated:
         return None
-    last = max(trials, key=lambda trial: trial.last_at)
-    return TrialBids(
-        count=sum(trial.count for trial in trials),
-        total_cents=sum(trial.total_cents for trial in trials),
+    last = max(simulated, key=lambda one: one.last_at)
+    return SimulatedBids(
+        count=sum(one.count for one in simulated),
+        total_cents=sum(one.total_cents for one in simulated),
         last_cents=last.last_cents,
         last_at=last.last_at,
     )

@@ -56,8 +56,8 @@ class Said(Struct, frozen=True, kw_only=True, gc=False):
     took_us: int = 0
 
 
-class TrialBids(Struct, frozen=True, kw_only=True):
-    """What a bidder on trial bid, which never counted; ``last_at`` is in Unix seconds."""
+class SimulatedBids(Struct, frozen=True, kw_only=True):
+    """What a bidder bid under ``simulate``, which never counted; ``last_at`` is in Unix seconds."""
 
     count: int
     total_cents: int
@@ -70,8 +70,8 @@ class BidderState(Struct, frozen=True, kw_only=True):
 
     ``state`` is well, faltering, resting or (a stream) away, ``probability`` how often it is asked
     at present. ``reasons`` counts by code why it made no bid. Times are of its last calls, in
-    milliseconds, connecting included; None before the first. ``trial`` is what it bid on trial,
-    None where it did not. ``workers`` ask it.
+    milliseconds, connecting included; None before the first. ``simulated`` is what it bid under
+    ``simulate``, None where it did not. ``workers`` ask it.
     """
 
     state: str
@@ -83,7 +83,7 @@ class BidderState(Struct, frozen=True, kw_only=True):
     connections: int
     waiting: int
     workers: int = 1
-    trial: TrialBids | None = None
+    simulated: SimulatedBids | None = None
 
 
 class Bidders(Protocol):

@@ -25,9 +25,10 @@ from exchange.core.retell import Retold, retell
 from exchange.core.runner import Runner
 from exchange.core.verticals import Vertical
 from exchange.flow.faults import Unavailable
+from exchange.flow.late_receipts import LateReceipts
 from exchange.flow.moments import Moments
 from exchange.flow.ping import tell_line
-from exchange.flow.ports import KeptFacts, Receipt, Receipts
+from exchange.flow.ports import KeptFacts, Receipt
 from exchange.flow.reviving import ON_ITS_WAY, SOON, Reviving, pages
 from exchange.flow.standing_books import FactorBooks
 
@@ -59,7 +60,7 @@ class Retelling:
         self,
         *,
         market: Market,
-        receipts: Receipts,
+        receipts: LateReceipts,
         moments: Moments,
         factors: FactorBooks,
         today: Callable[[datetime], date],

@@ -14,7 +14,7 @@ from exchange.core.model import Campaign, CampaignId, CompanyId
 from exchange.core.money import divide_half_even
 from exchange.core.remote import Remote
 from exchange.core.verticals import Vertical
-from exchange.flow.bidding import BidderState, TrialBids
+from exchange.flow.bidding import BidderState, SimulatedBids
 from exchange.flow.dialects import DialectDesk, DialectFault
 from exchange.flow.faults import Forbidden, Invalid, NotFound
 from exchange.flow.registry import CampaignRecord
@@ -28,7 +28,7 @@ from exchange.web.wire_campaigns import (
     CampaignBody,
     CampaignList,
     CampaignReplacement,
-    TrialBidsAnswer,
+    SimulatedBidsAnswer,
 )
 
 
@@ -74,18 +74,18 @@ async def get_bidder(call: Call) -> BidderAnswer:
             waiting=0,
             workers=0,
         )
-    told = asdict(state) | {"trial": _show_trial(state.trial)}
+    told = asdict(state) | {"simulated": _show_simulated(state.simulated)}
     return BidderAnswer(campaign_id=campaign.campaign_id, **told)
 
 
-def _show_trial(trial: TrialBids | None) -> TrialBidsAnswer | None:
-    if trial is None:
+def _show_simulated(simulated: SimulatedBids | None) -> SimulatedBidsAnswer | None:
+    if simulated is None:
         return None
-    return TrialBidsAnswer(
-        bids=trial.count,
-        average=dollars(divide_half_even(trial.total_cents, trial.count)),
-        last=dollars(trial.last_cents),
-        last_at=datetime.fromtimestamp(trial.last_at, UTC),
+    return SimulatedBidsAnswer(
+        bids=simulated.count,
+        average=dollars(divide_half_even(simulated.total_cents, simulated.count)),
+        last=dollars(simulated.last_cents),
+        last_at=datetime.fromtimestamp(simulated.last_at, UTC),
     )
 
 

@@ -143,8 +143,8 @@ class CampaignAnswer(Answer, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-class TrialBidsAnswer(Answer, frozen=True, kw_only=True):
-    """What a bidder on trial bid: how often, the mean to the cent, and the last."""
+class SimulatedBidsAnswer(Answer, frozen=True, kw_only=True):
+    """What a bidder bid under ``simulate``: how often, the mean to the cent, and the last."""
 
     bids: int
     average: Decimal
@@ -157,7 +157,7 @@ class BidderAnswer(Answer, frozen=True, kw_only=True):
 
     ``probability`` is how often it is asked, on the mean; ``reasons`` counts why it made no bid;
     times are the longest of all workers, in milliseconds, connecting included; ``state`` is the
-    worst, ``away`` a stream that is not up. ``trial`` is what it bid under ``simulate``, which
+    worst, ``away`` a stream that is not up. ``simulated`` is what it bid under ``simulate``, which
     ``bids`` counts too; null where it did not.
     """
 
@@ -171,7 +171,7 @@ class BidderAnswer(Answer, frozen=True, kw_only=True):
     connections: int
     waiting: int
     workers: int
-    trial: TrialBidsAnswer | None
+    simulated: SimulatedBidsAnswer | None
 
 
 class CampaignList(Answer, frozen=True, kw_only=True):

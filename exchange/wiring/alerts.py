@@ -159,7 +159,7 @@ class _SeenBidders:
             p99_ms=found.p99_ms,
             connections=found.connections,
             waiting=found.waiting,
-            trial=found.trial,
+            simulated=found.simulated,
         )
         return found.company_id, state
 

@@ -9,7 +9,7 @@ from exchange.buyers.bid_limits import BidLimits
 from exchange.buyers.fan_out import AllBidders
 from exchange.core.breaker import FLOOR
 from exchange.core.reasons import Reason
-from exchange.flow.bidding import TrialBids
+from exchange.flow.bidding import SimulatedBids
 from tests.buyers.asking import (
     BID,
     NOW,
@@ -103,11 +103,11 @@ async def test_a_simulated_bid_is_noted_and_says_that_it_is_one() -> None:
         health = among.health()["c-1"]
         assert (health.bids, health.simulate) == (1, True)
         assert health.reasons == {"bidder_simulated": 1}
-        assert health.trial == TrialBids(
+        assert health.simulated == SimulatedBids(
             count=1, total_cents=4_250, last_cents=4_250, last_at=float(NOW)
         )
         await ask_one(among, asking(url, "c-2"))
-        assert among.health()["c-2"].trial is None
+        assert among.health()["c-2"].simulated is None
 
 
 async def test_health_tells_bids_reasons_times_and_connections() -> None:

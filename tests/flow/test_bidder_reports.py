@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from exchange.core.alert_kinds import AlertKind
 from exchange.core.model import CampaignId, CompanyId
 from exchange.flow.alert_ports import BidderReport
-from exchange.flow.bidding import BidderState, TrialBids
+from exchange.flow.bidding import BidderState, SimulatedBids
 from tests.flow.hooks import (
     kinds,
     look,
@@ -69,14 +69,14 @@ async def test_a_bidders_health_is_told_for_all_workers(desk: Desk, other: Desk)
 async def test_bids_on_trial_are_told_for_all_workers(desk: Desk, other: Desk) -> None:
     company = await desk.company()
     campaign = await desk.campaign(company, 45_75)
-    early = TrialBids(count=2, total_cents=80_00, last_cents=30_00, last_at=1_000.0)
-    late = TrialBids(count=1, total_cents=45_00, last_cents=45_00, last_at=2_000.0)
-    await asking(desk, campaign, company, replace(state(bids=2), trial=late))
-    await asking(other, campaign, company, replace(state(bids=1), trial=early))
+    early = SimulatedBids(count=2, total_cents=80_00, last_cents=30_00, last_at=1_000.0)
+    late = SimulatedBids(count=1, total_cents=45_00, last_cents=45_00, last_at=2_000.0)
+    await asking(desk, campaign, company, replace(state(bids=2), simulated=late))
+    await asking(other, campaign, company, replace(state(bids=1), simulated=early))
     for worker in (desk, other):
         found = await worker.exchange.bidder_state(campaign)
         assert found is not None
-        assert found.trial == TrialBids(
+        assert found.simulated == SimulatedBids(
             count=3, total_cents=125_00, last_cents=45_00, last_at=2_000.0
         )
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from exchange.flow.bidding import BidderState, TrialBids
+from exchange.flow.bidding import BidderState, SimulatedBids
 from tests.web.bodies import CAMPAIGN, REMOVE, changed
 from tests.web.conftest import Wire
 
@@ -222,12 +222,14 @@ async def test_a_bidders_bids_on_trial_are_shown_to_its_company(wire: Wire) -> N
         p99_ms=40.0,
         connections=1,
         waiting=0,
-        trial=TrialBids(count=3, total_cents=100_00, last_cents=30_00, last_at=1_800_000_000.0),
+        simulated=SimulatedBids(
+            count=3, total_cents=100_00, last_cents=30_00, last_at=1_800_000_000.0
+        ),
     )
-    assert (await wire.call("GET", f"{path}/bidder", key="company")).json["trial"] is None
+    assert (await wire.call("GET", f"{path}/bidder", key="company")).json["simulated"] is None
     wire.doors.bidder_states[made.json["campaign_id"]] = state
     shown = (await wire.call("GET", f"{path}/bidder", key="company")).json
-    assert shown["trial"] == {
+    assert shown["simulated"] == {
         "bids": 3,
         "average": 33.33,
         "last": 30,
