@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from benchmarks.load import Posted
+from benchmarks.pauses import Pauses
 from benchmarks.returns import Returns
 from exchange.bench.latency import Latency
 from exchange.bench.measured import Measured
@@ -42,7 +43,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 class Machine(Struct, frozen=True, kw_only=True):
-    """What it was measured on, as far as it matters."""
+    """What it was measured on, as far as it matters; ``pauses`` are the machine's own."""
 
     python: str
     system: str
@@ -50,6 +51,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     apart: bool
     load_before: float
     load_after: float
+    pauses: tuple[Pauses, ...] = ()
 
 
 class Rounds(Struct, frozen=True, kw_only=True):

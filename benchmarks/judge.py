@@ -91,7 +91,8 @@ def _calm_at_half(found: Findings) -> Verdict:
         asked=asked,
         found=f"{ratio:.1f} × ({_ms(latency.p99_us)} of {_ms(latency.p50_us)})"
         + (f"; the echo {beside.p99_us / beside.p50_us:.1f} ×" if beside else "")
-        + (f", {missing:,} without an answer" if missing else ""),
+        + (f", {missing:,} without an answer" if missing else "")
+        + "".join(f"; {pauses}" for pauses in found.machine.pauses if pauses.count),
         holds=ratio <= P99_TO_P50 and not missing,
     )
 

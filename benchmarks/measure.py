@@ -16,6 +16,7 @@ import msgspec
 
 from benchmarks.findings import Findings, Machine, OpenRounds, Overload, Plan, Posts, Rounds
 from benchmarks.load import Order, Posted
+from benchmarks.pauses import Pauses, watch_cores
 from benchmarks.processes import Loader, Served
 from benchmarks.running import Bench
 from benchmarks.seeding import COMPANY_KEY, SELLER_KEY
@@ -39,7 +40,7 @@ def steps_of(plan: Plan) -> int:
     """How many steps a plan has."""
     steps = len(plan.sizes) + 1 + plan.rounds
     if plan.open_rounds:
-        steps += plan.open_rounds + 1
+        steps += plan.open_rounds + 2
     if plan.post_rounds:
         steps += plan.post_rounds + 1
     return steps + (1 if plan.returns else 0)
@@ -55,10 +56,14 @@ class Run:
         self._second: Served | None = None
         self._began = time.monotonic()
         self._load_before = _load_now()
+        self._pauses: tuple[Pauses, ...] = ()
 
     def measure(self) -> Findings:
         """Start everything, measure everything."""
         plan = self._plan
+        if plan.open_rounds:
+            self._told("watching the machine itself")
+            self._pauses = watch_cores(self._bench.cores)
         self._start()
         loader = self._bench.start_loader()
         echo, pings = self._pings(loader)
@@ -246,6 +251,7 @@ class Run:
             apart=self._bench.cores.apart,
             load_before=self._load_before,
             load_after=_load_now(),
+            pauses=self._pauses,
         )
 
 

@@ -54,7 +54,9 @@ def write_page(found: Findings, verdicts: Sequence[Verdict], text: str) -> str:
         _stages(found),
     ]
     if found.open:
-        sections += ["<h2>Latency</h2>", _latencies(found)]
+        pauses = "; ".join(map(str, found.machine.pauses))
+        told = f"<p>The machine itself, with every core busy: {escape(pauses)}.</p>"
+        sections += ["<h2>Latency</h2>", _latencies(found), told if pauses else ""]
     if found.posts is not None:
         sections += ["<h2>Posts</h2>", _posts(found)]
     if found.returns is not None:

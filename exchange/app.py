@@ -55,6 +55,7 @@ from exchange.stores.postgres_standings import PostgresFactors
 from exchange.stores.postgres_summaries import HURRY_S, TURN_S, PostgresSummaries
 from exchange.stores.postgres_suppressions import PostgresSuppressions
 from exchange.stores.rebuild import Rebuilt, rebuild
+from exchange.stores.receipt_counting import ADOPT_S
 from exchange.stores.redis_client import quick_client, waiting_client
 from exchange.stores.redis_mirror import RedisFeed, RedisMirror
 from exchange.stores.redis_offers import RedisOffers
@@ -133,6 +134,7 @@ class Exchange:
             self.postgres,
             tell_unwritten_receipts,
             self.today,
+            self.owner,
         )
         self._late_receipts = LateReceipts(self.receipts, wall_s=time.time)
         self._windows = DuplicateWindows(
@@ -330,6 +332,7 @@ class Exchange:
         self._stack.push_async_callback(self.following.stop)
         self._alerts.begin(self._background, self._stack)
         self._background.begin("suppressions", self.suppression_copies.mend, KEEP_S)
+        self._background.begin("receipts", self.receipts.adopt, ADOPT_S, hurry_s=HURRY_S)
         self._background.begin("summaries", self.summaries.turn, TURN_S, hurry_s=HURRY_S)
         self._stack.push_async_callback(self._background.stop)
 
@@ -422,7 +425,7 @@ class Exchange:
         """Recompute the newest receipts, every campaign of them, from what is kept."""
         await self.following.load()
         rows = await self.postgres.rows("newest_receipts", count)
-        pings = [PingId(row["ping_id"]) for row in rows]
+        pings = [PingId(row["ping"]) for row in rows]
         return await check_receipts(self.retelling, self.market, pings)
 
     async def rebuild(self) -> Rebuilt:

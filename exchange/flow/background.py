@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from zlib import crc32
 
 Step = Callable[[], Awaitable[object]]
 
@@ -16,9 +17,11 @@ class Background:
         self._tasks: list[asyncio.Task[None]] = []
 
     def begin(self, name: str, step: Step, pause_s: float, *, hurry_s: float | None = None) -> None:
-        """Repeat a step for ever, with a pause after each.
+        """Repeat a step for ever, with a pause after each; the first begins at once.
 
-        The pause is ``hurry_s``, where that is given, after a step that says True: more waits.
+        The pause is ``hurry_s``, where that is given, after a step that says True: more waits. The
+        first is shorter, by a part that the name decides: steps begun together that went on
+        together would keep all else waiting for all of them.
         """
         repeated = self._forever(name, step, pause_s, pause_s if hurry_s is None else hurry_s)
         self._tasks.append(asyncio.create_task(repeated, name=name))
@@ -33,6 +36,7 @@ class Background:
     async def _forever(self, name: str, step: Step, pause_s: float, hurry_s: float) -> None:
         task = asyncio.current_task()
         assert task is not None
+        next_s = pause_s * crc32(name.encode()) / 2**32
         while True:
             more: object = False
             try:
@@ -41,4 +45,5 @@ class Background:
                 self._on_error(name, error)
             if task.cancelling():
                 return  # a step may swallow that it was cancelled, as `wait_for` does at times
-            await asyncio.sleep(hurry_s if more is True else pause_s)
+            await asyncio.sleep(min(next_s, hurry_s) if more is True else next_s)
+            next_s = pause_s

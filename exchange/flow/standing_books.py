@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -46,6 +46,21 @@ class KeptFactors(Struct, frozen=True, kw_only=True):
     applied: bool
 
 
+class ReceiptPlace(NamedTuple):
+    """A place among receipts: behind the batch of this number of this writer, decided by ``at``."""
+
+    at: datetime
+    writer: str
+    number: int
+
+
+class ReceiptPage(Struct, frozen=True):
+    """Some receipts, and the place behind them."""
+
+    receipts: Sequence[Receipt]
+    place: ReceiptPlace
+
+
 class StandingBooks(Protocol):
     """The past of companies and of auctions; reads only."""
 
@@ -80,11 +95,11 @@ class StandingBooks(Protocol):
         ...
 
     async def receipts(
-        self, first: datetime, end: datetime, after: str, limit: int
-    ) -> Sequence[Receipt]:
-        """Receipts decided from ``first`` on and before ``end``, in the order of time and id.
+        self, first: datetime, end: datetime, after: ReceiptPlace | None, least: int
+    ) -> ReceiptPage | None:
+        """Receipts decided from ``first`` on and before ``end``, about in the order of time.
 
-        Of those decided at ``first`` itself, the ones with an id beyond ``after``.
+        ``least`` or more, beyond ``after``; None where there are no more.
         """
         ...
 

@@ -29,10 +29,10 @@ MOST_RECEIPTS: Final = 20_000
 """Receipts read for one answer."""
 
 PAGE: Final = 25
-"""Receipts read and held again at one go: a few milliseconds of the worker's time."""
+"""Receipts held again at one go, and read as a rule: a few milliseconds of the worker's time."""
 
 PAUSE_S: Final = 0.005
-"""Left to others between two pages; about as long as a page takes."""
+"""Left to others in between; about as long as so many take."""
 
 DEADLINE_S: Final = 20.0
 """Longest an answer may take; what was read by then is told."""
@@ -132,17 +132,18 @@ class WhatIf:
     ) -> None:
         """Read the day page by page, up to the bound and the deadline."""
         loop = asyncio.get_running_loop()
-        ends, after = loop.time() + DEADLINE_S, ""
+        ends, place = loop.time() + DEADLINE_S, None
         while True:
             if answered.read >= MOST_RECEIPTS or loop.time() > ends:
                 answered.cut = "receipts" if answered.read >= MOST_RECEIPTS else "time"
-                answered.until = first
+                answered.until = first if place is None else place.at
                 return
-            page = await self._books.receipts(first, end, after, PAGE)
-            for receipt in page:
-                replaying.take(tell_line(receipt, self._draw_key))
-            answered.read += len(page)
-            if len(page) < PAGE:
+            page = await self._books.receipts(first, end, place, PAGE)
+            if page is None:
                 return
-            first, after = page[-1].decided_at, page[-1].ping_id
-            await asyncio.sleep(PAUSE_S)
+            for start in range(0, len(page.receipts), PAGE):
+                for receipt in page.receipts[start : start + PAGE]:
+                    replaying.take(tell_line(receipt, self._draw_key))
+                await asyncio.sleep(PAUSE_S)
+            answered.read += len(page.receipts)
+            place = page.place

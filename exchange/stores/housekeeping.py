@@ -12,8 +12,11 @@ from typing import Final
 
 from exchange.stores.postgres import Postgres
 
-RECEIPTS_AT_ONCE: Final = 5_000
-"""Receipts dropped in one turn; at a turn a minute this keeps up with 80 pings a second."""
+BATCHES_AT_ONCE: Final = 5_000
+"""Batches of receipts dropped in one turn: at a turn a minute, as many as a busy worker writes."""
+
+CAMPAIGNS_AT_ONCE: Final = 5_000
+"""Past versions of campaigns dropped in one turn."""
 
 USAGE_DAYS: Final = 60
 """How long a past cap period is kept; longer than the longest of them."""
@@ -29,8 +32,9 @@ class Housekeeping:
     async def tidy(self, now: datetime) -> None:
         """Drop one turn's worth."""
         oldest = now - timedelta(days=self._receipt_days)
-        await self._postgres.run("drop_receipts", oldest, RECEIPTS_AT_ONCE)
-        await self._postgres.run("drop_campaign_past", oldest, RECEIPTS_AT_ONCE)
+        await self._postgres.run("drop_receipts", oldest, BATCHES_AT_ONCE)
+        await self._postgres.run("drop_receipt_writers")
+        await self._postgres.run("drop_campaign_past", oldest, CAMPAIGNS_AT_ONCE)
         await self._postgres.run("drop_old_usage", now - timedelta(days=USAGE_DAYS))
         await self._postgres.run("drop_unused_trial_room")
         await self._postgres.run("forget_workers")

@@ -120,9 +120,6 @@ union
 select substr(account, 9), at from ledger_entry
 where account = any(select 'company:' || id from unnest($5::text[]) as id) and at > $2 and at <= $3
 
--- name: newest_receipts
-select ping_id from receipt order by decided_at desc, ping_id limit $1
-
 -- name: trial_uses_at
 -- What trials of a seller's ($1) contracts had used by $2; see the function trial_use.
 select t.contract_id, t.company_id, t.starts_at, t.ends_at, count(h.delivery_id) as leads,

@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final
+from uuid import UUID
 
-import asyncpg
+from uuid_utils import uuid7
 
 from exchange.core.model import PingId
 from exchange.flow.faults import Unavailable
@@ -21,19 +22,27 @@ from exchange.flow.ports import Receipt
 from exchange.stores.postgres import Postgres
 from exchange.stores.receipt_batch import ReceiptBatch
 from exchange.stores.receipt_bodies import read_receipt, write_receipt
+from exchange.stores.receipt_counting import ReceiptCounting
 
 QUEUE_BOUND: Final = 20_000
 """Receipts waiting at most; a few seconds of pings, about a hundred megabytes."""
 
-BATCH: Final = 384
-"""Few enough that putting them together keeps no ping waiting for more than a millisecond."""
+BATCH: Final = 192
+"""Receipts written together: more keep others on PostgreSQL's core waiting for a millisecond."""
 
-STAND_ALREADY: Final = "XR001"
-"""What put_receipts raises where it finds a receipt written: by a batch whose answer was lost."""
+PAUSE_S: Final = 0.015
+"""Between batches: long enough to gather, short enough that a receipt is there when asked for."""
 
-PAUSE_S: Final = 0.03
-"""Between batches: long enough to gather, short enough that a receipt is there when asked for. Half
-of it halves what a batch keeps others on PostgreSQL's core waiting, and costs posts a fifth."""
+BATCH_LIFE: Final = timedelta(seconds=1)
+"""No batch has receipts decided further apart: where a ping is looked for is told by its time."""
+
+LOOKED_FOR_MS: Final = 60_000
+"""How much younger than a ping the last of its batch may be: far more than the longest ping."""
+
+AGAIN_S: Final = 0.5
+"""Pause before a write that failed is tried again."""
+
+_BY_TIME: Final = 7  # the version of ids that begin with their time, RFC 9562
 
 
 def utc_day(at: datetime) -> date:
@@ -42,13 +51,18 @@ def utc_day(at: datetime) -> date:
 
 
 class PostgresReceipts:
-    """Queues receipts and writes them from one task. ``today`` is the market's day of a time."""
+    """Queues receipts and writes them from one task.
+
+    ``today`` is the market's day of a time; ``writer`` is whom the batches are by, a name no other
+    has. What they add up to is noted under it every few seconds.
+    """
 
     def __init__(
         self,
         postgres: Postgres,
         on_error: Callable[[Exception], None],
         today: Callable[[datetime], date] = utc_day,
+        writer: str | None = None,
     ) -> None:
         self._postgres = postgres
         self._on_error = on_error
@@ -57,9 +71,11 @@ class PostgresReceipts:
         self._stripped: deque[ReceiptBatch] = deque()
         self._writing: ReceiptBatch | None = None
         self._waiting = 0
+        self._number = 0
+        self._counting = ReceiptCounting(postgres, today, writer or str(uuid7()))
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._stopping = self._flushing = False
         self.dropped_details = 0
         self.failed_batches = 0
 
@@ -83,8 +99,14 @@ class PostgresReceipts:
     def keep(self, receipt: Receipt, body: bytes = b"") -> None:
         """Queue a receipt for writing; ``body`` is its offer as JSON."""
         batch = self._batches[-1] if self._batches else None
-        if batch is None or len(batch) >= BATCH or receipt.ping_id in batch.receipts:
-            batch = ReceiptBatch(self._today)
+        if (
+            batch is None
+            or len(batch) >= BATCH
+            or receipt.decided_at - batch.first_at > BATCH_LIFE
+            or receipt.ping_id in batch.receipts
+        ):
+            self._number += 1
+            batch = ReceiptBatch(self._today, self._number)
             self._batches.append(batch)
         batch.add(receipt, write_receipt(receipt, body))
         self._waiting += 1
@@ -115,30 +137,56 @@ class PostgresReceipts:
         for batch in queued:
             if (receipt := batch.receipts.get(ping_id)) is not None:
                 return receipt
-        body = await self._postgres.value("receipt", ping_id)
+        until = _latest_beside(ping_id)
+        if until is None:
+            return None
+        body = await self._postgres.value("receipt", ping_id, until)
         return None if body is None else read_receipt(body)
 
     async def flush(self) -> None:
-        """Wait until everything queued so far is written."""
-        while self.waiting:  # noqa: ASYNC110 - for tests and the demo alone
+        """Wait until everything queued so far is written and counted."""
+        self._flushing = True
+        while self.waiting or self._counting.due_s is not None:
+            self._wake.set()
             await asyncio.sleep(PAUSE_S)
+        self._flushing = False
+
+    async def adopt(self) -> bool:
+        """Count what a dead worker wrote and did not count; True where there may be more."""
+        return await self._counting.adopt()
 
     async def _write_on(self) -> None:
-        while True:
-            await self._wake.wait()
+        loop = asyncio.get_running_loop()
+        while not (self._stopping and not self._waiting):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._counting.due_s):
+                    await self._wake.wait()
             self._wake.clear()
             while self._waiting:
                 await self._write((self._stripped or self._batches).popleft())
                 if self._waiting < BATCH and not self._stopping:
                     await asyncio.sleep(PAUSE_S)
-            if self._stopping:
-                return
+                await self._count(loop.time())
+            await self._count(loop.time())
+
+    async def _count(self, now_s: float) -> None:
+        """Note what was written, where that is due."""
+        due_s = self._counting.due_s
+        if due_s is None or not (due_s <= now_s or self._stopping or self._flushing):
+            return
+        try:
+            await self._counting.count()
+        except Exception as error:
+            if not isinstance(error, Unavailable):
+                self._on_error(error)
+            await asyncio.sleep(AGAIN_S)
 
     async def _write(self, batch: ReceiptBatch) -> None:
         self._writing = batch
         self._waiting -= len(batch)
         try:
-            await self._put(batch)
+            await self._postgres.run("put_receipts", *batch.row(self._counting.writer))
+            self._counting.add(batch, asyncio.get_running_loop().time())
         except Exception as error:
             self.failed_batches += 1
             if not isinstance(error, Unavailable):
@@ -146,21 +194,25 @@ class PostgresReceipts:
                 self.dropped_details += len(batch) - batch.stripped
                 self._on_error(error)
                 return
-            (self._stripped if batch.stripped else self._batches).appendleft(batch)
+            # In the order they came: what is counted is told by the number of the last.
+            (self._stripped if batch.stripped or self._stripped else self._batches).appendleft(
+                batch
+            )
             self._waiting += len(batch)
             self._writing = None
             self._wake.set()
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(AGAIN_S)
         finally:
             self._writing = None
 
-    async def _put(self, batch: ReceiptBatch) -> None:
-        """Write receipts with what they add up to; those that stand already are not counted."""
-        try:
-            await self._postgres.run("put_receipts", *batch.arguments())
-        except asyncpg.PostgresError as error:
-            if error.sqlstate != STAND_ALREADY:
-                raise
-            rows = await self._postgres.rows("known_receipts", list(batch.receipts))
-            if left := batch.without({row["ping_id"] for row in rows}):
-                await self._put(left)
+
+def _latest_beside(ping_id: PingId) -> str | None:
+    """The greatest id that a ping written together with this one can have; None if this is none."""
+    try:
+        known = UUID(ping_id)
+    except ValueError:
+        return None
+    if known.version != _BY_TIME:
+        return None
+    digits = f"{(known.int >> 80) + LOOKED_FOR_MS:012x}"
+    return f"{digits[:8]}-{digits[8:]}~"

@@ -17,9 +17,15 @@ from exchange.core.history import Past
 from exchange.core.model import Campaign, CompanyId
 from exchange.core.reasons import Reason
 from exchange.core.recovery_path import Cause
-from exchange.flow.ports import Receipt
-from exchange.flow.standing_books import Bought, CampaignPast, KeptFactors
+from exchange.flow.standing_books import (
+    Bought,
+    CampaignPast,
+    KeptFactors,
+    ReceiptPage,
+    ReceiptPlace,
+)
 from exchange.stores.postgres import QUERIES, Postgres, Record
+from exchange.stores.receipt_batch import bodies_of
 from exchange.stores.receipt_bodies import read_receipt
 
 _SUMMING: Final = 7_260_413
@@ -109,11 +115,24 @@ class PostgresStandings:
         return found
 
     async def receipts(
-        self, first: datetime, end: datetime, after: str, limit: int
-    ) -> Sequence[Receipt]:
-        """Receipts decided from ``first`` on and before ``end``, in the order of time and id."""
-        rows = await self._postgres.rows("receipts_between", first, end, after, limit)
-        return [read_receipt(row["body"]) for row in rows]
+        self, first: datetime, end: datetime, after: ReceiptPlace | None, least: int
+    ) -> ReceiptPage | None:
+        """Receipts decided from ``first`` on and before ``end``, batches of them; None at the end.
+
+        As many batches as have ``least`` receipts, in the order of their last ones.
+        """
+        place = after or ReceiptPlace(first, "", 0)
+        rows = await self._postgres.rows("receipts_between", first, end, *place, least)
+        if not rows:
+            return None
+        told = [
+            receipt
+            for row in rows
+            for body in bodies_of(row["sizes"], row["bodies"])
+            if first <= (receipt := read_receipt(body)).decided_at < end
+        ]
+        last = rows[-1]
+        return ReceiptPage(told, ReceiptPlace(last["last_at"], last["writer"], last["number"]))
 
 
 class PostgresFactors:

@@ -27,7 +27,12 @@ LEADS_AT_ONCE: Final = 1_000
 """Leads and rejections counted in one transaction: about a tenth of a second of the database."""
 
 TALLIES_AT_ONCE: Final = 500
-"""Batches of receipts folded in one transaction."""
+"""Tallies of pings folded in one transaction where many wait."""
+
+FEW_TALLIES: Final = 64
+"""So many are folded one by one: what waits for the database's core waits for no more than one."""
+
+_FOLD_PAUSE_S: Final = 0.01
 
 DAY_S: Final = 600.0
 """Longest a day may take to be made anew or checked: of millions of leads, minutes."""
@@ -52,8 +57,20 @@ class PostgresSummaries:
     async def turn(self) -> bool:
         """Count some of what is noted; True where more may wait, or another worker is at it."""
         leads = await self._postgres.value("summarise", self._zone, LEADS_AT_ONCE)
-        tallies = await self._postgres.value("fold_pings", TALLIES_AT_ONCE)
+        tallies = await self._fold()
         return leads in (LEADS_AT_ONCE, _BUSY) or tallies in (TALLIES_AT_ONCE, _BUSY)
+
+    async def _fold(self) -> int:
+        """Fold what pings add up to; gives how many tallies in the last transaction."""
+        waiting: int = await self._postgres.value("waiting_tallies", FEW_TALLIES + 1)
+        if waiting > FEW_TALLIES:
+            folded: int = await self._postgres.value("fold_pings", TALLIES_AT_ONCE)
+            return folded
+        for _ in range(waiting):
+            if (folded := await self._postgres.value("fold_pings", 1)) < 1:
+                return folded
+            await asyncio.sleep(_FOLD_PAUSE_S)
+        return 0
 
     async def catch_up(self) -> None:
         """Count until nothing waits: for rebuilds, checks and tests."""

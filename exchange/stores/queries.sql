@@ -61,19 +61,6 @@ select lead_id, leg, state, seller_cents from leg where lead_id = any($1) order 
 select lead_id, leg, place, state, seller_cents, reason from delivery
 where lead_id = any($1) order by lead_id, place
 
--- name: put_receipts
-select put_receipts($1, $2, $3, $4, $5, $6, $7)
-
--- name: known_receipts
-select ping_id from receipt where ping_id = any($1)
-
--- name: receipt
-select body from receipt where ping_id = $1
-
--- name: drop_receipts
-delete from receipt where ping_id in (
-    select ping_id from receipt where decided_at < $1 order by decided_at limit $2)
-
 -- name: who
 select k.role, k.subject_id, coalesce(s.active, true) as active
 from api_key k left join seller s on k.role = 'seller' and s.id = k.subject_id
@@ -416,11 +403,6 @@ order by id, since limit $4
 -- name: drop_campaign_past
 delete from campaign_past where (id, version) in (
     select id, version from campaign_past where until < $1 order by until limit $2)
-
--- name: receipts_between
-select body from receipt
-where decided_at >= $1 and decided_at < $2 and (decided_at > $1 or ping_id > $3)
-order by decided_at, ping_id limit $4
 
 -- name: dynamic_days
 select applied, body::text as body from dynamic_day where day between $1 and $2 order by day

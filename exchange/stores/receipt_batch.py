@@ -6,61 +6,70 @@ hundred of them later costs twice as much.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
-from datetime import UTC, date, datetime, timedelta
-from itertools import accumulate
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
 from typing import Final
 
 from msgspec.structs import replace
 
 from exchange.core.model import PingId
 from exchange.flow.ports import Receipt
-from exchange.stores.ping_tally import Tally, columns_of
+from exchange.stores.ping_tally import Tally
 from exchange.stores.receipt_bodies import encode, write_receipt
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
+
+Row = tuple[str, int, str, str, datetime, datetime, int, str, str, bytes]
+"""A row of receipt_batch."""
 
 
 class ReceiptBatch:
     """Some receipts in the order they came; ``today`` is the market's day of a time.
 
-    ``stripped`` is how many of them lost their candidates.
+    ``number`` is its place among its writer's, ``tally`` what its receipts add up to; ``stripped``
+    is how many of them lost their candidates. ``first_at`` is when the first of them was decided.
     """
 
-    __slots__ = ("_at_us", "_bodies", "_sellers", "_tally", "_today", "receipts", "stripped")
+    __slots__ = ("_bodies", "_last_at", "first_at", "number", "receipts", "stripped", "tally")
 
-    def __init__(self, today: Callable[[datetime], date]) -> None:
-        self._today = today
-        self._tally = Tally(today)
-        self._sellers: list[str] = []
-        self._at_us: list[int] = []
-        self._bodies: list[bytes] = []
+    def __init__(self, today: Callable[[datetime], date], number: int) -> None:
+        self.number = number
+        self.tally = Tally(today)
         self.receipts: dict[PingId, Receipt] = {}
         self.stripped = 0
+        self.first_at = self._last_at = _NEVER
+        self._bodies: list[bytes] = []
 
     def __len__(self) -> int:
         return len(self.receipts)
 
     def add(self, receipt: Receipt, body: bytes) -> None:
         """Put a receipt in, given also as it is stored."""
+        at = receipt.decided_at
+        if not self.receipts:
+            self.first_at = self._last_at = at
+        elif at > self._last_at:
+            self._last_at = at
+        elif at < self.first_at:
+            self.first_at = at
         self.receipts[receipt.ping_id] = receipt
-        self._sellers.append(receipt.seller_id)
-        self._at_us.append((receipt.decided_at - _EPOCH) // _MICROSECOND)
         self._bodies.append(body)
-        self._tally.add(receipt)
+        self.tally.add(receipt)
 
-    def arguments(self) -> tuple[str, str, str, str, str, bytes, list[str]]:
-        """The arguments of put_receipts."""
-        sizes = [len(body) for body in self._bodies]
+    def row(self, writer: str) -> Row:
+        """The batch as it is stored; there must be something in it."""
+        pings = self.receipts
         return (
-            ",".join(self.receipts),
-            ",".join(self._sellers),
-            ",".join(map(str, self._at_us)),
-            ",".join(map(str, accumulate(sizes[:-1], initial=1))),
-            ",".join(map(str, sizes)),
+            writer,
+            self.number,
+            min(pings),
+            max(pings),
+            self.first_at,
+            self._last_at,
+            len(pings),
+            ",".join(pings),
+            ",".join(map(str, map(len, self._bodies))),
             b"".join(self._bodies),
-            columns_of(self._tally.lines()),
         )
 
     def strip(self) -> None:
@@ -72,10 +81,10 @@ class ReceiptBatch:
                 self._bodies[place] = write_receipt(bare, offer)
                 self.stripped += 1
 
-    def without(self, known: Container[PingId]) -> ReceiptBatch:
-        """Those that are not known, as a batch of their own."""
-        left = ReceiptBatch(self._today)
-        for receipt, body in zip(self.receipts.values(), self._bodies, strict=True):
-            if receipt.ping_id not in known:
-                left.add(receipt, body)
-        return left
+
+def bodies_of(sizes: str, bodies: bytes) -> Iterator[bytes]:
+    """The bodies of a stored batch, each receipt's own."""
+    start = 0
+    for size in map(int, sizes.split(",")):
+        yield bodies[start : start + size]
+        start += size

@@ -237,7 +237,7 @@ async def _await_receipt(running: Running, run: Run) -> None:
     connection = await asyncpg.connect(running.store_urls()[0])
 
     async def is_written() -> bool:
-        query = "select count(*) from receipt where ping_id = $1"
+        query = "select count(*) from receipt_batch where $1 = any(string_to_array(pings, ','))"
         return bool(await connection.fetchval(query, run.ping_id))
 
     try:

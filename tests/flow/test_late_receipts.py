@@ -60,7 +60,7 @@ async def test_a_receipt_that_another_worker_has_yet_to_write_is_waited_for(
     async with desk.exchange.postgres.connection() as connection:
         writing = connection.transaction()
         await writing.start()
-        await connection.execute("lock table receipt in exclusive mode")
+        await connection.execute("lock table receipt_batch in exclusive mode")
         ping_id = (await desk.ping(seller)).ping_id
         asked = asyncio.create_task(ask(other, ping_id, whole=whole))
         await until(lambda: other.exchange._late_receipts._waiting == 1)

@@ -200,7 +200,7 @@ async def test_a_ping_nobody_knows_cannot_be_posted(desk: Desk) -> None:
     receipt = await offered(desk)
     await desk.exchange._redis.flushall()
     await desk.exchange.receipts.flush()
-    await desk.value("delete from receipt")
+    await desk.value("delete from receipt_batch")
     fault = await refused(desk, desk.post_request(receipt))
     assert isinstance(fault, NotFound) and fault.code == Reason.OFFER_UNKNOWN.code
     await desk.exchange.rebuild()

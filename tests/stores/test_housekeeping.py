@@ -28,24 +28,30 @@ async def column(postgres: Postgres, statement: str) -> list[str]:
 
 
 async def add_receipt(postgres: Postgres, name: str, decided_at: datetime) -> None:
-    await run(postgres, "insert into receipt values ($1, 's', $2, '')", name, decided_at)
+    await run(
+        postgres,
+        "insert into receipt_batch values ('w', (select count(*) from receipt_batch) + 1, $1, $1,"
+        " $2, $2, 1, $1, '0', '')",
+        name,
+        decided_at,
+    )
 
 
 async def test_receipts_are_kept_for_their_days(postgres: Postgres) -> None:
     await add_receipt(postgres, "old", NOON - timedelta(days=30, microseconds=1))
     await add_receipt(postgres, "young", NOON - timedelta(days=30))
     await Housekeeping(postgres, 30).tidy(NOON)
-    assert await column(postgres, "select ping_id from receipt") == ["young"]
+    assert await column(postgres, "select pings from receipt_batch") == ["young"]
 
 
 async def test_only_so_many_receipts_are_dropped_in_one_turn_the_oldest_first(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "RECEIPTS_AT_ONCE", 2)
+    monkeypatch.setattr(housekeeping, "BATCHES_AT_ONCE", 2)
     for age in range(3):
         await add_receipt(postgres, f"{age} days over", NOON - timedelta(days=31 + age))
     await Housekeeping(postgres, 30).tidy(NOON)
-    assert await column(postgres, "select ping_id from receipt") == ["0 days over"]
+    assert await column(postgres, "select pings from receipt_batch") == ["0 days over"]
 
 
 async def test_versions_of_campaigns_are_kept_as_long_as_receipts(postgres: Postgres) -> None:

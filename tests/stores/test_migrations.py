@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import asyncpg
+import msgspec
 import pytest
 
+from exchange.flow.ports import Receipt
 from exchange.stores import postgres_migrations
 from exchange.stores.postgres import QUERIES, Postgres
 from exchange.stores.postgres_migrations import (
@@ -15,6 +17,9 @@ from exchange.stores.postgres_migrations import (
     migrate,
     read_migrations,
 )
+from exchange.stores.postgres_receipts import PostgresReceipts
+from exchange.stores.receipt_bodies import write_receipt
+from tests.stores.test_receipts import receipt, refuse
 
 
 async def tables(postgres: Postgres) -> set[str]:
@@ -28,6 +33,10 @@ async def tables(postgres: Postgres) -> set[str]:
 async def run(postgres: Postgres, statement: str) -> None:
     async with postgres.connection() as connection:
         await connection.execute(statement)
+
+
+def body_of(one: Receipt) -> bytes:
+    return write_receipt(one, msgspec.json.encode(one.offer))
 
 
 def test_migrations_are_numbered_from_one_without_a_gap() -> None:
@@ -76,10 +85,35 @@ async def test_a_migration_that_fails_leaves_nothing_behind(
     assert await tables(bare) == set()
 
 
+async def test_receipts_written_one_by_one_are_found_in_their_batches(
+    bare: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = read_migrations()
+    with monkeypatch.context() as patch:
+        patch.setattr(postgres_migrations, "read_migrations", lambda: every[:15])
+        await migrate(bare)
+    told = [receipt(number) for number in (0, 3, 1_200, 65_000)] + [
+        receipt(2_000 + number) for number in range(250)
+    ]
+    async with bare.connection() as connection:
+        await connection.executemany(
+            "insert into receipt values ($1, $2, $3, $4)",
+            [(one.ping_id, one.seller_id, one.decided_at, body_of(one)) for one in told],
+        )
+    await migrate(bare)
+    receipts = PostgresReceipts(bare, refuse)
+    for one in told:
+        found = await receipts.get(one.ping_id)
+        assert found is not None and found.ping_id == one.ping_id
+    assert not await receipts.adopt()
+    async with bare.connection() as connection:
+        assert await connection.fetchval("select count(*) from receipt_batch") == 5
+
+
 async def test_the_tables_of_the_design_are_there(postgres: Postgres) -> None:
     named = {
         *("seller", "company", "campaign", "api_key", "lead", "leg", "delivery", "sale"),
-        *("rejection", "ledger_entry", "crm_reset", "receipt", "bucket", "usage", "worker"),
+        *("rejection", "ledger_entry", "crm_reset", "receipt_batch", "bucket", "usage", "worker"),
     }
     assert named <= await tables(postgres)
 

@@ -13,21 +13,20 @@ from msgspec.structs import replace
 
 from exchange.core.auction import Candidate
 from exchange.core.hours import Days
-from exchange.core.model import CampaignId, CompanyId, PingId, Ranked, SellerId
+from exchange.core.model import CampaignId, CompanyId, Ranked, SellerId
 from exchange.core.reasons import Reason
 from exchange.core.reports import Spell
 from exchange.embedded import StoreUrls
 from exchange.flow.ports import Receipt
+from exchange.stores import postgres_summaries
 from exchange.stores.ping_tally import Line, Tally
 from exchange.stores.postgres import Postgres
-from exchange.stores.postgres_receipts import PostgresReceipts, utc_day
+from exchange.stores.postgres_receipts import PostgresReceipts
 from exchange.stores.postgres_summaries import PostgresSummaries
-from exchange.stores.receipt_batch import ReceiptBatch
-from exchange.stores.receipt_bodies import write_receipt
 from tests.databases import fresh_database
 from tests.stores.months import start_of
+from tests.stores.test_receipts import ping_of, refuse
 from tests.stores.test_receipts import receipt as offered
-from tests.stores.test_receipts import refuse
 from tests.stores.test_reports import read
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -50,7 +49,7 @@ def candidate(company: str, reason: Reason | None, **more: Any) -> Candidate:
 def told(number: int, *candidates: Candidate, **more: Any) -> Receipt:
     """A receipt without an offer."""
     return Receipt(
-        ping_id=PingId(f"ping-{number}"),
+        ping_id=ping_of(number),
         seller_id=SellerId("seller"),
         vertical="solar",
         attributes=Raw(b'{"zip":"94107","state":"CA"}'),
@@ -188,7 +187,11 @@ async def day_pings(postgres: Postgres) -> dict[tuple[str, ...], tuple[int, int]
     return {(r["level"], r["axis"], r["party"], r["value"]): (r["pings"], r["bids"]) for r in found}
 
 
-async def test_pings_add_up_over_batches_and_workers(postgres: Postgres) -> None:
+@pytest.mark.parametrize("few", [0, 64])
+async def test_pings_add_up_over_batches_and_workers(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(postgres_summaries, "FEW_TALLIES", few)
     for worker in range(2):
         receipts = PostgresReceipts(postgres, refuse)
         receipts.start()
@@ -201,26 +204,18 @@ async def test_pings_add_up_over_batches_and_workers(postgres: Postgres) -> None
     assert found["company", "reason", "c", "220"] == (6, 0)
 
 
-async def put(receipts: PostgresReceipts, *told: Receipt) -> None:
-    """Write receipts in one batch."""
-    batch = ReceiptBatch(utc_day)
-    for one in told:
-        batch.add(one, write_receipt(one, b""))
-    await receipts._put(batch)
-
-
-async def test_a_batch_whose_answer_was_lost_is_not_counted_twice(postgres: Postgres) -> None:
+async def put(postgres: Postgres, *told: Receipt) -> None:
+    """Write receipts, and count them."""
     receipts = PostgresReceipts(postgres, refuse)
-    await put(receipts, told(1), told(2))
-    await put(receipts, told(1), told(2), told(3))
-    await put(receipts, told(1))
-    assert (await day_pings(postgres))["seller", "", "seller", ""] == (3, 0)
-    async with postgres.connection() as connection:
-        assert await connection.fetchval("select count(*) from receipt") == 3
+    receipts.start()
+    for one in told:
+        receipts.keep(one)
+    await receipts.flush()
+    await receipts.stop()
 
 
 async def test_pings_outlive_their_receipts(postgres: Postgres) -> None:
-    await put(PostgresReceipts(postgres, refuse), told(1))
+    await put(postgres, told(1))
     await postgres.run("drop_receipts", NOON + timedelta(days=400), 100)
     assert (await day_pings(postgres))["seller", "", "seller", ""] == (1, 0)
 
@@ -257,14 +252,13 @@ async def year(stores: StoreUrls) -> AsyncIterator[Postgres]:
     async with fresh_database(stores) as url:
         postgres = Postgres(url, size=2)
         await postgres.start()
-        receipts = PostgresReceipts(postgres, refuse)
         first = datetime(2026, 9, 1, 12, tzinfo=UTC)
         pings = [
             told(1_000 * day + number, decided_at=first + timedelta(days=day))
             for day in range(91)
             for number in range(1 + day % 5)
         ]
-        await put(receipts, *pings)
+        await put(postgres, *pings)
         await day_pings(postgres)
         yield postgres
         await postgres.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from msgspec.structs import fields, replace
 from exchange.core.auction import Candidate
 from exchange.core.model import CampaignId, CompanyId, Offer, PingId, Ranked, SellerId
 from exchange.core.reasons import Reason
+from exchange.flow.faults import Unavailable
 from exchange.flow.ports import Receipt
 from exchange.stores import postgres_receipts
 from exchange.stores.postgres import Postgres
@@ -29,16 +31,21 @@ def refuse(error: Exception) -> None:
     raise error
 
 
+def ping_of(number: int) -> PingId:
+    """A ping's id, as of so many milliseconds after a moment."""
+    return PingId(f"01a20364-{number:04x}-7000-8000-000000000000")
+
+
 def receipt(number: int) -> Receipt:
     """A receipt with one candidate and an offer."""
-    ping_id, seller_id = PingId(f"ping-{number}"), SellerId("seller")
+    ping_id, seller_id = ping_of(number), SellerId("seller")
     return Receipt(
         ping_id=ping_id,
         seller_id=seller_id,
         vertical="solar",
         attributes=Raw(b'{"zip":"94107"}'),
         status="offer",
-        decided_at=NOON + timedelta(seconds=number),
+        decided_at=NOON + timedelta(milliseconds=number),
         candidates=(
             Candidate(
                 campaign_id=CampaignId("campaign"),
@@ -76,17 +83,17 @@ def bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def written(postgres: Postgres) -> list[str]:
     async with postgres.connection() as connection:
-        rows = await connection.fetch("select ping_id from receipt order by decided_at")
-        return [row["ping_id"] for row in rows]
+        rows = await connection.fetch("select pings from receipt_batch order by writer, number")
+        return [ping for row in rows for ping in row["pings"].split(",")]
 
 
 async def test_a_receipt_can_be_read_at_once_and_after_it_was_written(postgres: Postgres) -> None:
     receipts = PostgresReceipts(postgres, refuse)
     receipts.keep(in_line(), msgspec.json.encode(in_line().offer))
-    queued = await receipts.get(PingId("ping-0"))
+    queued = await receipts.get(ping_of(0))
     receipts.start()
     await receipts.flush()
-    stored = await receipts.get(PingId("ping-0"))
+    stored = await receipts.get(ping_of(0))
     await receipts.stop()
     assert msgspec.json.encode(queued) == msgspec.json.encode(stored)
     assert stored is not None and stored.offer is not None and stored.offer.legs_cents == (85_00,)
@@ -156,7 +163,7 @@ async def test_a_full_queue_takes_the_oldest_receipts_details_and_keeps_its_offe
     receipts = PostgresReceipts(postgres, refuse)
     for number in range(BOUND + 1):
         receipts.keep(receipt(number))
-    oldest, next_oldest = [await receipts.get(PingId(f"ping-{n}")) for n in (0, 1)]
+    oldest, next_oldest = [await receipts.get(ping_of(n)) for n in (0, 1)]
     assert oldest is not None and next_oldest is not None
     assert oldest.candidates == () and oldest.offer is not None
     assert next_oldest.candidates != ()
@@ -169,7 +176,7 @@ async def test_the_queue_never_holds_more_than_twice_its_bound(postgres: Postgre
     for number in range(20 * BOUND):
         receipts.keep(receipt(number))
         assert receipts.waiting <= 2 * BOUND
-        newest = await receipts.get(PingId(f"ping-{number}"))
+        newest = await receipts.get(ping_of(number))
         assert newest is not None and newest.candidates != ()
     assert receipts.dropped_details == 19 * BOUND
 
@@ -186,7 +193,7 @@ async def test_receipts_without_details_are_written_with_their_offers_and_counte
     receipts.start()
     await receipts.flush()
     await receipts.stop()
-    stored = [await receipts.get(PingId(f"ping-{n}")) for n in range(2 * BOUND)]
+    stored = [await receipts.get(ping_of(n)) for n in range(2 * BOUND)]
     assert all(one is not None and one.offer is not None for one in stored)
     bare = [one is not None and one.candidates == () for one in stored]
     assert bare == sorted(bare, reverse=True)
@@ -232,14 +239,66 @@ async def test_what_the_database_could_not_take_is_written_when_it_is_back(
     async with asyncio.timeout(5):
         await receipts.flush()
     await receipts.stop()
-    assert await written(postgres) == ["ping-0", "ping-1", "ping-2"]
+    assert await written(postgres) == [ping_of(0), ping_of(1), ping_of(2)]
 
 
-async def test_a_receipt_is_written_once_however_often_it_is_kept(postgres: Postgres) -> None:
+async def test_a_batch_whose_answer_was_lost_is_written_once(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losing_answers(postgres, monkeypatch, "put_receipts")
     receipts = PostgresReceipts(postgres, refuse)
     receipts.start()
-    for _ in range(2):
-        receipts.keep(receipt(1))
-        await receipts.flush()
+    for number in range(3):
+        receipts.keep(receipt(number))
+    await receipts.flush()
     await receipts.stop()
-    assert await written(postgres) == ["ping-1"]
+    assert receipts.failed_batches == 1
+    assert await written(postgres) == [ping_of(0), ping_of(1), ping_of(2)]
+
+
+async def test_a_receipt_is_found_among_those_of_other_workers_and_batches(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_receipts, "BATCH", 3)
+    workers = [PostgresReceipts(postgres, refuse) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for number in range(20):
+        workers[number % 2].keep(receipt(number))
+    for worker in workers:
+        await worker.flush()
+        await worker.stop()
+    asked = PostgresReceipts(postgres, refuse)
+    for number in range(20):
+        found = await asked.get(ping_of(number))
+        assert found is not None and found.ping_id == ping_of(number)
+    assert await asked.get(ping_of(20)) is None
+    assert await asked.get(PingId(ping_of(7).replace("8000", "8001"))) is None
+
+
+async def test_a_batch_holds_no_receipts_far_apart_in_time(postgres: Postgres) -> None:
+    receipts = PostgresReceipts(postgres, refuse)
+    for at in (0, 900, 1_000, 1_001, 3_000):
+        receipts.keep(receipt(at))
+    assert [len(batch) for batch in receipts._batches] == [3, 1, 1]
+
+
+def losing_answers(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch, name: str, times: int = 1
+) -> None:
+    """Let a statement be carried out, and its answer be lost, so many times."""
+    left = times
+
+    def losing(way: Any) -> Any:
+        async def run(statement: str, *arguments: object) -> Any:
+            nonlocal left
+            answer = await way(statement, *arguments)
+            if statement == name and left:
+                left -= 1
+                raise Unavailable("lost")
+            return answer
+
+        return run
+
+    monkeypatch.setattr(postgres, "run", losing(postgres.run))
+    monkeypatch.setattr(postgres, "value", losing(postgres.value))

@@ -18,7 +18,13 @@ from exchange.core.recovery_path import Cause
 from exchange.flow.dynamics import Dynamics
 from exchange.flow.ports import Clock, Receipt
 from exchange.flow.registry import Registry
-from exchange.flow.standing_books import Bought, CampaignPast, KeptFactors
+from exchange.flow.standing_books import (
+    Bought,
+    CampaignPast,
+    KeptFactors,
+    ReceiptPage,
+    ReceiptPlace,
+)
 from exchange.flow.standings import Standings
 from exchange.flow.what_if import WhatIf
 
@@ -70,10 +76,13 @@ class MemoryStandingBooks:
         return []
 
     async def receipts(
-        self, first: datetime, end: datetime, after: str, limit: int
-    ) -> Sequence[Receipt]:
-        found = [r for r in self.kept if first <= r.decided_at < end and r.ping_id > after]
-        return found[:limit]
+        self, first: datetime, end: datetime, after: ReceiptPlace | None, least: int
+    ) -> ReceiptPage | None:
+        start = 0 if after is None else after.number
+        found = [r for r in self.kept if first <= r.decided_at < end][start : start + least]
+        if not found:
+            return None
+        return ReceiptPage(found, ReceiptPlace(found[-1].decided_at, "", start + len(found)))
 
 
 class MemoryFactorBooks:
