@@ -24,6 +24,7 @@ from exchange.core.reasons import Reason
 from exchange.stores.postgres import Postgres
 from exchange.stores.postgres_migrations import migrate
 from exchange.stores.postgres_registry import hash_key
+from exchange.stores.postgres_summaries import PostgresSummaries
 from exchange.web.campaign_codec import read_campaign
 from exchange.web.wire_campaigns import CampaignBody
 
@@ -90,6 +91,8 @@ async def make_market(server_url: str, name: str, campaigns: int, *, returner: b
                 "select setval('campaign_version', $1)", max(len(rows["campaign"]), 1)
             )
             await connection.execute("set local statement_timeout = 0")
+        # Or its worker would count the leads of a month while others are measured.
+        await PostgresSummaries(postgres, "UTC").catch_up()
         async with postgres.connection() as connection:
             await connection.execute("analyze")
     finally:
