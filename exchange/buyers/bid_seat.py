@@ -107,18 +107,18 @@ class Unreachable:
 class Seat:
     """One campaign, as long as its ``remote`` stays the same. A stream needs no ``letter``.
 
-    ``clock`` gives Unix seconds.
+    ``clock`` gives Unix seconds; ``bucket`` has the requests a second, None without a limit.
     """
 
     __slots__ = (
         "_at",
         "_bids",
-        "_bucket",
         "_clock",
         "_reasons",
         "_simulated",
         "_times_us",
         "asked_at",
+        "bucket",
         "company_id",
         "letter",
         "line",
@@ -139,19 +139,15 @@ class Seat:
         self.line = line
         self.letter = letter
         self.asked_at = now
-        self._bucket: TokenBucket | None = None
+        self.bucket: TokenBucket | None = None
         if remote.max_per_s is not None:
-            self._bucket = full_bucket(remote.max_per_s, now)
+            self.bucket = full_bucket(remote.max_per_s, now)
         self._clock = clock
         self._bids = 0
         self._simulated: SimulatedBids | None = None
         self._reasons: dict[Reason, int] = {}
         self._times_us = array("Q")
         self._at = 0
-
-    def has_room(self, now: float) -> bool:
-        """Take one of the campaign's requests a second, where it has a limit."""
-        return self._bucket is None or self._bucket.take(now)
 
     def count(self, reason: Reason) -> None:
         """Count a reason."""
