@@ -127,7 +127,8 @@ class HttpConnection(asyncio.Protocol):
     def send(self, call: Call, request: bytes) -> None:
         """Send a request; the connection must be idle."""
         assert self._transport is not None and not self._is_busy
-        self._begin()
+        if self._received:
+            self._begin()
         self._call = call
         self._is_busy = True
         call.holder = self
@@ -161,8 +162,13 @@ class HttpConnection(asyncio.Protocol):
         if not self._is_busy:  # an answer nobody asked for: what comes next cannot be trusted
             self._end(LOST)
             return
-        if not self._received and self._is_known(data):
-            return
+        if not self._received:
+            end = data.find(_HEAD_END, 0, MAX_KNOWN_BYTES) + len(_HEAD_END)
+            known = self._heads.get(data[:end])
+            if known is not None and len(data) == end + known.body_bytes:
+                # A whole answer whose head was read before, byte by byte.
+                self._finish(True, Incoming(known.status, known.headers, data[end:]))
+                return
         self._received += len(data)
         is_http = True
         try:
@@ -251,15 +257,6 @@ class HttpConnection(asyncio.Protocol):
         if self._body_bytes > self._max_body_bytes:
             return True
         return self._received > MAX_HEAD_BYTES + _MAX_FRAMING * self._max_body_bytes
-
-    def _is_known(self, data: bytes) -> bool:
-        """Take a whole answer whose head was read before, byte by byte; False if it is none."""
-        end = data.find(_HEAD_END, 0, MAX_KNOWN_BYTES) + len(_HEAD_END)
-        known = self._heads.get(data[:end])
-        if known is None or len(data) != end + known.body_bytes:
-            return False
-        self._finish(True, Incoming(known.status, known.headers, data[end:]))
-        return True
 
     def _remember(self, data: bytes, answer: Incoming) -> None:
         """Remember the head of a clean answer that came in one piece, if it says how long it is."""

@@ -111,9 +111,9 @@ class Seat:
     """
 
     __slots__ = (
-        "_at",
         "_bids",
         "_clock",
+        "_heard",
         "_reasons",
         "_simulated",
         "_times_us",
@@ -146,8 +146,8 @@ class Seat:
         self._bids = 0
         self._simulated: SimulatedBids | None = None
         self._reasons: dict[Reason, int] = {}
-        self._times_us = array("Q")
-        self._at = 0
+        self._times_us = array("Q", bytes(8 * _REMEMBERED))
+        self._heard = 0
 
     def count(self, reason: Reason) -> None:
         """Count a reason."""
@@ -164,11 +164,13 @@ class Seat:
         if reason is Reason.BIDDER_BUSY:
             self.count(reason)
             return cents, reason
-        self._remember(took_us)
-        if reason in self.line.held_against:
-            self.line.breaker.failed()
-        else:
-            self.line.breaker.answered()
+        self._times_us[self._heard % _REMEMBERED] = took_us
+        self._heard += 1
+        line = self.line
+        if reason is not None and reason in line.held_against:
+            line.breaker.failed()
+        elif line.breaker.probability < 1.0:
+            line.breaker.answered()
         if cents is not None:
             self._bids += 1
             if self.remote.simulate:
@@ -190,7 +192,7 @@ class Seat:
 
     def health(self) -> BidderHealth:
         """Tell how it is doing."""
-        times = sorted(self._times_us)
+        times = sorted(self._times_us[: self._heard])
         return BidderHealth(
             company_id=self.company_id,
             url=self.remote.url or "",
@@ -221,13 +223,6 @@ class Seat:
             last_cents=cents,
             last_at=self._clock(),
         )
-
-    def _remember(self, took_us: int) -> None:
-        if len(self._times_us) < _REMEMBERED:
-            self._times_us.append(took_us)
-        else:
-            self._times_us[self._at] = took_us
-            self._at = (self._at + 1) % _REMEMBERED
 
 
 def campaign_health(seats: Mapping[CampaignId, Seat]) -> dict[str, BidderHealth]:

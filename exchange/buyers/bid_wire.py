@@ -64,19 +64,23 @@ class PingWriter:
 class PlainSpeech:
     """POSTs pings to a campaign's URL. One serves every campaign that has no other speech."""
 
-    __slots__ = ("_pings",)
+    __slots__ = ("pings",)
 
     def __init__(self) -> None:
-        self._pings = PingWriter()
+        self.pings = PingWriter()
 
     def write(self, question: Question, asked: Asked, timeout_ms: int) -> Outgoing:
         """Write the request."""
-        body = self._pings.write(question, asked, timeout_ms)
-        return Outgoing("POST", asked.remote.url or "", _HEADERS, body)
+        return request_of(asked, self.pings.write(question, asked, timeout_ms))
 
     def read(self, question: Question, asked: Asked, answer: Incoming) -> BidRead:
         """Read a whole answer."""
         return read_answer(answer, question.ping_id, asked.remote.max_price_cents)
+
+
+def request_of(asked: Asked, body: bytes) -> Outgoing:
+    """The request a campaign is asked with."""
+    return Outgoing("POST", asked.remote.url or "", _HEADERS, body)
 
 
 def read_answer(answer: Incoming, ping_id: PingId, max_price_cents: int) -> BidRead:

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from exchange.buyers.addresses import Resolve, resolve_host
 from exchange.buyers.bid_dialling import Dialler, read_place
-from exchange.buyers.bid_letter import Letter
+from exchange.buyers.bid_letter import Letter, PlainLetter
 from exchange.buyers.bid_limits import BidLimits
 from exchange.buyers.bid_pool import HttpPool, Room
 from exchange.buyers.bid_round import Call, Deadlines, Round
@@ -253,7 +253,11 @@ class AllBidders(Opened):
                 "bidder_unreachable", campaign_id=asked.campaign_id, fault=type(fault).__name__
             )
             return Unreachable("the URL or the dialect cannot be used"), None
-        letter = None if speech is None else Letter(speech, signer, place, self._clock)
+        letter: Letter | None = None
+        if isinstance(speech, PlainSpeech):
+            letter = PlainLetter(speech, signer, place, self._clock)
+        elif speech is not None:
+            letter = Letter(speech, signer, place, self._clock)
         line = self._lines.get((company_id, url))
         if line is None:
             line = self._lines[company_id, url] = (
