@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import httptools
 from msgspec import Struct
 
+from exchange.buyers.bid_outbox import Outbox
 from exchange.buyers.bid_reading import unreadable
 from exchange.buyers.speech import BidRead, Incoming
 from exchange.core.reasons import Reason
@@ -86,9 +87,11 @@ class HttpConnection(asyncio.Protocol):
         "_late_s",
         "_loop",
         "_max_body_bytes",
+        "_outbox",
         "_owner",
         "_parser",
         "_received",
+        "_request",
         "_rested",
         "_transport",
         "idle_since",
@@ -101,6 +104,7 @@ class HttpConnection(asyncio.Protocol):
         owner: ConnectionOwner,
         *,
         loop: asyncio.AbstractEventLoop,
+        outbox: Outbox,
         max_body_bytes: int,
         late_s: float,
         heads: dict[bytes, KnownHead] | None = None,
@@ -108,6 +112,8 @@ class HttpConnection(asyncio.Protocol):
         self._owner = owner
         self._heads = {} if heads is None else heads
         self._loop = loop
+        self._outbox = outbox
+        self._request = b""
         self._max_body_bytes = max_body_bytes
         self._late_s = late_s
         self._transport: asyncio.Transport | None = None
@@ -125,14 +131,21 @@ class HttpConnection(asyncio.Protocol):
         self._is_complete = self._is_extra = False
 
     def send(self, call: Call, request: bytes) -> None:
-        """Send a request; the connection must be idle."""
+        """Send a request, with those of this turn; the connection must be idle."""
         assert self._transport is not None and not self._is_busy
         if self._received:
             self._begin()
         self._call = call
         self._is_busy = True
         call.holder = self
-        self._transport.write(request)
+        self._request = request
+        self._outbox.put(self)
+
+    def write_out(self) -> None:
+        """Write the request, unless the connection has ended since."""
+        request, self._request = self._request, b""
+        if not self.is_ended and self._transport is not None:
+            self._transport.write(request)
 
     def rest(self) -> None:
         """Note that it waits from now on, during which the other side may hang up unnoticed."""

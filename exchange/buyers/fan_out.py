@@ -21,6 +21,7 @@ from exchange.buyers.addresses import Resolve, resolve_host
 from exchange.buyers.bid_dialling import Dialler, read_place
 from exchange.buyers.bid_letter import Letter, PlainLetter
 from exchange.buyers.bid_limits import BidLimits
+from exchange.buyers.bid_outbox import Outbox
 from exchange.buyers.bid_pool import HttpPool, Room
 from exchange.buyers.bid_round import Call, Deadlines, Round
 from exchange.buyers.bid_seat import BidderHealth, Line, Seat, Unreachable, campaign_health
@@ -101,6 +102,7 @@ class AllBidders(Opened):
         self._past_bids = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deadlines: Deadlines
+        self._outbox: Outbox
         self._sweeping: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -109,6 +111,7 @@ class AllBidders(Opened):
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._deadlines = Deadlines(self._loop)
+            self._outbox = Outbox(self._loop)
             self._sweeping = self._loop.call_later(SWEEP_S, self._sweep)
 
     async def close(self) -> None:
@@ -261,7 +264,7 @@ class AllBidders(Opened):
         line = self._lines.get((company_id, url))
         if line is None:
             line = self._lines[company_id, url] = (
-                HttpPool(place, self._dialler, self._room, self._limits)
+                HttpPool(place, self._dialler, self._room, self._limits, self._outbox)
                 if letter is not None
                 else self._stream(url, signer)
             )

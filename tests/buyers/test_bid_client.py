@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from exchange.buyers import bid_client
 from exchange.buyers.bid_client import KNOWN_HEADS, HttpConnection, KnownHead
+from exchange.buyers.bid_outbox import Outbox
 from exchange.buyers.bid_round import Call
 from exchange.buyers.speech import BidRead, Incoming
 
@@ -98,7 +99,10 @@ def talk(
     owner = Owner()
     loop = asyncio.new_event_loop()
     try:
-        line = HttpConnection(owner, loop=loop, max_body_bytes=MAX_BODY, late_s=1.0, heads=heads)
+        outbox = Outbox(loop)
+        line = HttpConnection(
+            owner, loop=loop, outbox=outbox, max_body_bytes=MAX_BODY, late_s=1.0, heads=heads
+        )
         line.connection_made(cast(Any, Transport()))
         for pieces in wires:
             if line.is_ended:
