@@ -230,10 +230,11 @@ class VerticalIndex:
         """What a campaign bids now. Raises KeyError if it is not there."""
         return self.quote(self.shelf.slot(campaign_id))
 
-    def campaigns_in(self, mask: int) -> frozenset[CampaignId]:
-        """The campaigns of a mask."""
-        at = self.shelf.at
-        return frozenset([found for slot in slots_of(mask) if (found := at[slot]) is not None])
+    def quotes_in(self, mask: int) -> dict[CampaignId, Quote]:
+        """What the campaigns of a mask bid now."""
+        quotes = self.quotes
+        bid = [quotes[slot] or self.quote(slot) for slot in slots_of(mask)]
+        return {quote.campaign_id: quote for quote in bid}
 
     def runner_at(self, slot: int) -> Runner:
         """The campaign in a slot."""
