@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from time import time
 from typing import Final
 
@@ -181,26 +180,31 @@ class StreamLine:
     # --- bids in ----------------------------------------------------------------------------------
 
     def _hear(self, message: bytes) -> None:
+        calls, strays = self._calls, self._strays
         for entry in self._entries(message):
             key = (entry.ping_id, entry.campaign_id, entry.shares)
-            call = self._calls.pop(key, None)
+            call = calls.pop(key, None)
             if call is None:
-                self._strays.came(key)
-            else:
-                self._strays.over(key)
-                read = judge_cents(
-                    read_cents(entry.price),
-                    ping_id=call.question.ping_id,
-                    max_price_cents=call.seat.remote.max_price_cents,
-                    currency=entry.currency,
-                    token=entry.token,
-                )
-                call.settle(read)
+                strays.came(key)
+                continue
+            strays.over(key)
+            read = judge_cents(
+                read_cents(entry.price),
+                ping_id=call.question.ping_id,
+                max_price_cents=call.asked.remote.max_price_cents,
+                currency=entry.currency,
+                token=entry.token,
+            )
+            call.settle(read)
 
     def _entries(self, message: bytes) -> list[_Entry]:
         """Read a frame; one entry that cannot be read does not take the others with it."""
-        with suppress(*_UNREADABLE):
+        try:
             return _read_entries(message)
+        except _UNREADABLE:
+            return self._one_by_one(message)
+
+    def _one_by_one(self, message: bytes) -> list[_Entry]:
         try:
             parts = _read_parts(message)
         except _UNREADABLE:
