@@ -89,21 +89,18 @@ class Call(Struct, eq=False):
 class Round:
     """The slots of one auction, in the order of what was asked; ``told`` hears of all, once.
 
-    It hears when every slot is filled and `close` has said that no call is to come.
+    It hears when every slot is filled and `close` has said that no call is to come. ``calls`` are
+    those under way, none of a round that is over.
     """
 
-    __slots__ = ("_calls", "_left", "_said", "_told", "began")
+    __slots__ = ("_left", "_said", "_told", "began", "calls")
 
     def __init__(self, slots: int, told: Callable[[Sequence[Said]], None]) -> None:
         self.began = monotonic()
         self._said: list[Said | None] = [None] * slots
         self._left = slots + 1
-        self._calls: list[Call] = []
+        self.calls: list[Call] = []
         self._told: Callable[[Sequence[Said]], None] | None = told
-
-    def add(self, call: Call) -> None:
-        """Take a call in, before it goes anywhere."""
-        self._calls.append(call)
 
     def fill(self, index: int, said: Said) -> None:
         """Fill a slot."""
@@ -122,26 +119,26 @@ class Round:
 
     def expire(self, due: float, deadlines: Deadlines) -> None:
         """Give up the calls whose time ends at ``due``, and wait for the others."""
-        for call in list(self._calls):
+        for call in list(self.calls):
             if call.is_open and call.due <= due + _TICK_S:
                 call.expire()
-        if self._calls:
+        if self.calls:
             self._wait(deadlines)
 
     def abandon(self) -> None:
         """Leave nothing behind; nobody is told."""
         self._told = None
-        calls, self._calls = self._calls, []
+        calls, self.calls = self.calls, []
         for call in calls:
             if call.is_open:
                 call.abandon()
 
     def _wait(self, deadlines: Deadlines) -> None:
-        deadlines.add(min([call.due for call in self._calls if call.is_open]), self)
+        deadlines.add(min([call.due for call in self.calls if call.is_open]), self)
 
     def _tell(self) -> None:
         # Calls and round name each other: taken apart, they need no collector.
-        self._calls = []
+        self.calls = []
         told, self._told = self._told, None
         if told is not None:
             told(cast("list[Said]", self._said))  # every slot is filled
@@ -180,4 +177,5 @@ class Deadlines:
     def _expire(self, due: float) -> None:
         del self._timers[due]
         for auction in self._due.pop(due):
-            auction.expire(due, self)
+            if auction.calls:
+                auction.expire(due, self)

@@ -8,6 +8,7 @@ that it names. A bid that comes twice, or late, is nobody's and nothing. Knows n
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from time import monotonic
 from typing import Final, NamedTuple
 
@@ -43,9 +44,9 @@ class Strays:
         self._just_over: list[Key] = []  # not sorted in yet, as hardly anybody asks
         self._strays: deque[_Stray] = deque(maxlen=MOST_STRAYS)
 
-    def over(self, key: Key) -> None:
-        """Note that a ping was answered, or its time passed."""
-        self._just_over.append(key)
+    def over(self, keys: Sequence[Key]) -> None:
+        """Note that pings were answered, or their time passed."""
+        self._just_over += keys
         if len(self._just_over) >= self._most_pings:
             self._sort_in()
 

@@ -122,7 +122,8 @@ class StreamLine:
 
     def place(self, call: Call) -> None:
         """Put a ping in this turn's frame; while the stream is being dialled, in its first."""
-        key = (call.question.ping_id, call.asked.campaign_id, call.asked.share)
+        asked = call.asked
+        key = (call.question.ping_id, asked.campaign_id, asked.share)
         calls, most = self._calls, self._limits.max_stream_pings
         if not (self._is_up or self._is_dialling):
             call.settle(LOST)
@@ -144,7 +145,7 @@ class StreamLine:
         key = (call.question.ping_id, call.asked.campaign_id, call.asked.share)
         if self._calls.get(key) is call:
             del self._calls[key]
-            self._strays.over(key)
+            self._strays.over([key])
         return self._strays.take(call)
 
     def sweep(self, now: float) -> None:
@@ -181,13 +182,16 @@ class StreamLine:
 
     def _hear(self, message: bytes) -> None:
         calls, strays = self._calls, self._strays
+        over: list[Key] = []
         for entry in self._entries(message):
             key = (entry.ping_id, entry.campaign_id, entry.shares)
             call = calls.pop(key, None)
             if call is None:
+                strays.over(over)  # first: what is told twice in a frame is no stray
+                over.clear()
                 strays.came(key)
                 continue
-            strays.over(key)
+            over.append(key)
             read = judge_cents(
                 read_cents(entry.price),
                 ping_id=call.question.ping_id,
@@ -196,6 +200,7 @@ class StreamLine:
                 token=entry.token,
             )
             call.settle(read)
+        strays.over(over)
 
     def _entries(self, message: bytes) -> list[_Entry]:
         """Read a frame; one entry that cannot be read does not take the others with it."""

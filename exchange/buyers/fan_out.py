@@ -164,12 +164,14 @@ class AllBidders(Opened):
         network_s = limits.network_ms / 1_000
         left_ms = int((end - now - network_s) * 1_000)
         auction = Round(len(asked), told)
+        seats, calls = self._seats, auction.calls
         try:
             for index, one in enumerate(asked):
-                seat = self._seats.get(one.campaign_id)
-                if seat is None or seat.remote is not one.remote:
+                remote = one.remote
+                seat = seats.get(one.campaign_id)
+                if seat is None or seat.remote is not remote:
                     seat = self._seat(one, now)
-                time_ms = min(left_ms, one.remote.timeout_ms)
+                time_ms = left_ms if left_ms < remote.timeout_ms else remote.timeout_ms
                 refusal = self._refusal(seat, time_ms, now)
                 if refusal is not None:
                     seat.count(refusal)
@@ -177,7 +179,7 @@ class AllBidders(Opened):
                     continue
                 due = now + time_ms / 1_000 + network_s
                 call = Call(auction, question, index, one, seat, time_ms, due)
-                auction.add(call)
+                calls.append(call)  # before it goes anywhere
                 seat.line.place(call)
         except BaseException:
             auction.abandon()

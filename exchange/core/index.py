@@ -184,6 +184,10 @@ class VerticalIndex:
                 masks.used, masks.is_stale = used, False
         return masks
 
+    def has_terms(self, seller_id: SellerId) -> bool:
+        """Whether contracts may bar campaigns from a seller's leads, as of its last ping gated."""
+        return self._by_seller.get(seller_id) is not None
+
     def is_barred(self, seller_id: SellerId, slot: int, share: int) -> bool:
         """Whether a contract sells the campaign in a slot no leads at a share count.
 

@@ -69,19 +69,22 @@ class Asking:
         slots = list(slots_of(gated.mask & index.remote))
         if len(slots) > MOST_ASKED:
             slots.sort(key=index.tops.__getitem__, reverse=True)
-        seller_id, most = ping.seller_id, ping.max_buyers
-        return [
-            one
-            for slot in slots[:MOST_ASKED]
-            for one in self._asked(index.runner_at(slot).campaign)
-            if one.share <= most and not index.is_barred(seller_id, slot, one.share)
-        ]
+        known, most, seller_id = self._known, ping.max_buyers, ping.seller_id
+        has_terms = index.has_terms(seller_id)
+        asked: list[Asked] = []
+        for slot in slots[:MOST_ASKED]:
+            campaign = index.runner_at(slot).campaign
+            before = known.get(campaign.campaign_id)
+            ways = before[1] if before and before[0] is campaign else self._learn(campaign)
+            for one in ways:
+                if one.share <= most and not (
+                    has_terms and index.is_barred(seller_id, slot, one.share)
+                ):
+                    asked.append(one)
+        return asked
 
-    def _asked(self, campaign: Campaign) -> tuple[Asked, ...]:
+    def _learn(self, campaign: Campaign) -> tuple[Asked, ...]:
         """How a campaign is asked, at each share count; made once for each version of it."""
-        known = self._known.get(campaign.campaign_id)
-        if known is not None and known[0] is campaign:
-            return known[1]
         remote = campaign.bid.remote
         assert remote is not None
         asked = tuple(
