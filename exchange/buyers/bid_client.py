@@ -10,11 +10,11 @@ import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
-from msgspec import Struct
 
 from exchange.buyers.bid_outbox import Outbox
 from exchange.buyers.bid_reading import unreadable
-from exchange.buyers.speech import BidRead, Incoming
+from exchange.buyers.bid_wire import why_no_bid
+from exchange.buyers.speech import BidRead, Incoming, KnownHead
 from exchange.core.reasons import Reason
 
 if TYPE_CHECKING:
@@ -39,14 +39,6 @@ KNOWN_HEADS: Final = 64
 
 MAX_KNOWN_BYTES: Final = 1_024
 """A longer head is not remembered."""
-
-
-class KnownHead(Struct, frozen=True):
-    """What the parser made of a head whose answer came whole, in one piece, and was clean."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body_bytes: int
 
 
 class ConnectionOwner(Protocol):
@@ -180,7 +172,14 @@ class HttpConnection(asyncio.Protocol):
             known = self._heads.get(data[:end])
             if known is not None and len(data) == end + known.body_bytes:
                 # A whole answer whose head was read before, byte by byte.
-                self._finish(True, Incoming(known.status, known.headers, data[end:]))
+                call, self._call = self._call, None
+                self._is_busy = False
+                self.late_until = None
+                self._owner.freed(self)
+                if call is not None and call.is_open:
+                    letter = call.seat.letter
+                    assert letter is not None
+                    call.settle(letter.read_known(call, known, data[end:]))
                 return
         self._received += len(data)
         is_http = True
@@ -280,7 +279,9 @@ class HttpConnection(asyncio.Protocol):
             return
         if len(self._heads) >= KNOWN_HEADS:
             self._heads.clear()
-        self._heads[data[:end]] = KnownHead(answer.status, answer.headers, len(answer.body))
+        self._heads[data[:end]] = KnownHead(
+            answer.status, answer.headers, len(answer.body), why_no_bid(answer) is None
+        )
 
     def _answer(self) -> Incoming:
         headers = tuple([(n.decode("latin-1"), v.decode("latin-1")) for n, v in self._headers])

@@ -15,10 +15,10 @@ import structlog
 
 from exchange import __version__
 from exchange.buyers.bid_dialling import Place, read_place
-from exchange.buyers.bid_reading import unreadable
+from exchange.buyers.bid_reading import read_bid, unreadable
 from exchange.buyers.bid_wire import PlainSpeech, request_of
 from exchange.buyers.signing import SIGNATURE_HEADER, TIMESTAMP_HEADER, Signer
-from exchange.buyers.speech import BidRead, BidSpeech, Incoming, Outgoing
+from exchange.buyers.speech import BidRead, BidSpeech, Incoming, KnownHead, Outgoing
 
 if TYPE_CHECKING:
     from exchange.buyers.bid_round import Call
@@ -114,6 +114,10 @@ class Letter:
             )
             return unreadable("the answer could not be read")
 
+    def read_known(self, call: Call, known: KnownHead, body: bytes) -> BidRead:
+        """Read a whole answer whose head is known."""
+        return self.read(call, Incoming(known.status, known.headers, body))
+
     def _write_head(self, out: Outgoing) -> bytes:
         """Write what stays: all before the time, the signature and the length."""
         try:
@@ -163,6 +167,16 @@ class PlainLetter(Letter):
             self._begin(call, second)
         signature = self._signer.sign(self._stamp, body).encode()
         return b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (self._begun, signature, len(body), body)
+
+    def read_known(self, call: Call, known: KnownHead, body: bytes) -> BidRead:
+        """Read a whole answer whose head is known."""
+        if not known.may_bid:
+            return super().read_known(call, known, body)
+        return read_bid(
+            body,
+            ping_id=call.question.ping_id,
+            max_price_cents=call.asked.remote.max_price_cents,
+        )
 
     def _begin(self, call: Call, second: int) -> None:
         """Write all before the signature, for a second."""

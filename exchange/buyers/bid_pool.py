@@ -11,13 +11,13 @@ from collections import deque
 from contextlib import suppress
 from typing import Final
 
-from exchange.buyers.bid_client import LOST, HttpConnection, KnownHead
+from exchange.buyers.bid_client import LOST, HttpConnection
 from exchange.buyers.bid_dialling import DialFailed, Dialler, Place
 from exchange.buyers.bid_letter import Unsendable
 from exchange.buyers.bid_limits import BidLimits
 from exchange.buyers.bid_outbox import Outbox
 from exchange.buyers.bid_round import Call
-from exchange.buyers.speech import BidRead
+from exchange.buyers.speech import BidRead, KnownHead
 from exchange.core.breaker import Breaker
 from exchange.core.reasons import Reason
 

@@ -161,7 +161,7 @@ class Seat:
         if cents is not None and not 0 < cents <= self.remote.max_price_cents:
             # Whatever the speech made of it, no more than the company's own bound is believed.
             cents, reason = None, Reason.BID_PRICE
-        if reason is Reason.BIDDER_BUSY:
+        if reason is not None and reason is Reason.BIDDER_BUSY:
             self.count(reason)
             return cents, reason
         self._times_us[self._heard % _REMEMBERED] = took_us

@@ -88,7 +88,18 @@ def request_of(asked: Asked, body: bytes) -> Outgoing:
 
 
 def read_answer(answer: Incoming, ping_id: PingId, max_price_cents: int) -> BidRead:
-    """Judge by the status, then by the body. A redirect is an error: a ping goes nowhere else."""
+    """Judge by the head, then by the body."""
+    told = why_no_bid(answer)
+    if told is not None:
+        return told
+    return read_bid(answer.body, ping_id=ping_id, max_price_cents=max_price_cents)
+
+
+def why_no_bid(answer: Incoming) -> BidRead | None:
+    """Judge an answer by its head, None where there may be a bid in its body.
+
+    A redirect is an error: a ping goes nowhere else.
+    """
     status = answer.status
     if status == _NO_CONTENT:
         return DECLINED
@@ -98,4 +109,4 @@ def read_answer(answer: Incoming, ping_id: PingId, max_price_cents: int) -> BidR
         # Nothing is unpacked, so that a small answer cannot become a large one.
         if name == "content-encoding" and value.strip().lower() not in ("", "identity"):
             return unreadable("a packed answer")
-    return read_bid(answer.body, ping_id=ping_id, max_price_cents=max_price_cents)
+    return None

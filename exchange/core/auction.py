@@ -348,6 +348,7 @@ def explain(bids: Sequence[BidEntry], award: Award) -> list[Candidate]:
     """A candidate for every bid: those in line with their rank, the others with why not."""
     places = {id(bid): place for place, bid in enumerate(award.ranks, start=1)}
     first_round = award.ranks[0].first_look if award.ranks else False
+    outbid = Reason.OUTBID
     told = []
     for bid in bids:
         place = places.get(id(bid))
@@ -360,7 +361,7 @@ def explain(bids: Sequence[BidEntry], award: Award) -> list[Candidate]:
         elif place is None:
             reason = Reason.SAME_COMPANY
         else:
-            reason = Reason.OUTBID
+            reason = outbid
         told.append(_lost(bid, reason, place))
     return told
 

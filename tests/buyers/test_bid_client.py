@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.buyers import bid_client
-from exchange.buyers.bid_client import KNOWN_HEADS, HttpConnection, KnownHead
+from exchange.buyers.bid_client import KNOWN_HEADS, HttpConnection
 from exchange.buyers.bid_outbox import Outbox
 from exchange.buyers.bid_round import Call
-from exchange.buyers.speech import BidRead, Incoming
+from exchange.buyers.speech import BidRead, Incoming, KnownHead
 
 MAX_BODY = 40
 
@@ -31,6 +31,9 @@ class Letter:
     def read(self, call: Call, answer: Incoming) -> BidRead:
         self.got.append(answer)
         return BidRead(cents=1)
+
+    def read_known(self, call: Call, known: KnownHead, body: bytes) -> BidRead:
+        return self.read(call, Incoming(known.status, known.headers, body))
 
 
 class Seat:
