@@ -58,10 +58,13 @@ class Asked:
 
 
 class Transport:
-    """Where requests go."""
+    """Where requests go; keeps them."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """Take a request."""
+        self.written.append(data)
 
     def abort(self) -> None:
         """End."""
@@ -205,3 +208,18 @@ def test_no_more_heads_are_known_than_may_be() -> None:
     long = b"HTTP/1.1 200 OK\r\nLong: %b\r\nContent-Length: 0\r\n\r\n" % (b"x" * 1_100)
     talk([[long]], heads)
     assert long not in heads
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_a_request_is_written_unless_its_connection_has_ended_since(ends: bool) -> None:
+    loop, transport = asyncio.get_running_loop(), Transport()
+    line = HttpConnection(
+        Owner(), loop=loop, outbox=Outbox(loop), max_body_bytes=MAX_BODY, late_s=1.0
+    )
+    line.connection_made(cast(Any, transport))
+    line.send(cast(Call, Asked(Letter([]))), b"a request")
+    assert not transport.written
+    if ends:
+        line.drop()
+    await asyncio.sleep(0)
+    assert transport.written == ([] if ends else [b"a request"])
