@@ -93,12 +93,13 @@ class Round:
     those under way, none of a round that is over.
     """
 
-    __slots__ = ("_left", "_said", "_told", "began", "calls")
+    __slots__ = ("_left", "_moment", "_said", "_told", "began", "calls")
 
     def __init__(self, slots: int, told: Callable[[Sequence[Said]], None]) -> None:
         self.began = monotonic()
         self._said: list[Said | None] = [None] * slots
         self._left = slots + 1
+        self._moment: set[Round] | None = None
         self.calls: list[Call] = []
         self._told: Callable[[Sequence[Said]], None] | None = told
 
@@ -127,55 +128,65 @@ class Round:
 
     def abandon(self) -> None:
         """Leave nothing behind; nobody is told."""
-        self._told = None
-        calls, self.calls = self.calls, []
+        calls = self.calls
+        self._end()
         for call in calls:
             if call.is_open:
                 call.abandon()
 
     def _wait(self, deadlines: Deadlines) -> None:
-        deadlines.add(min([call.due for call in self.calls if call.is_open]), self)
+        due = min([call.due for call in self.calls if call.is_open])
+        self._moment = deadlines.add(due, self)
 
     def _tell(self) -> None:
-        # Calls and round name each other: taken apart, they need no collector.
-        self.calls = []
-        told, self._told = self._told, None
+        told = self._told
+        self._end()
         if told is not None:
             told(cast("list[Said]", self._said))  # every slot is filled
+
+    def _end(self) -> None:
+        # Calls and round name each other: taken apart, they need no collector.
+        self.calls = []
+        self._told = None
+        if self._moment is not None:
+            self._moment.discard(self)
+            self._moment = None
 
 
 class Deadlines:
     """The moments by which rounds end: one timer for all that end at the same.
 
-    A round that is over earlier is left here, empty, until then: that is cheaper than a timer of
-    its own, which would have to be set and cancelled.
+    Most are over earlier and take themselves out, and the timer finds nobody: that is cheaper than
+    one for each, which would have to be set and cancelled.
     """
 
-    __slots__ = ("_due", "_loop", "_timers")
+    __slots__ = ("_loop", "_rounds", "_timers")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._due: dict[float, list[Round]] = {}
+        self._rounds: dict[float, set[Round]] = {}
         self._timers: dict[float, asyncio.TimerHandle] = {}
 
-    def add(self, due: float, auction: Round) -> None:
-        """Have a round expire what is due at a moment of the loop's clock."""
-        rounds = self._due.get(due)
-        if rounds is not None:
-            rounds.append(auction)
-        else:
-            self._due[due] = [auction]
+    def add(self, due: float, auction: Round) -> set[Round]:
+        """Have a round expire what is due at a moment of the loop's clock, unless it leaves.
+
+        Gives those of that moment.
+        """
+        rounds = self._rounds.get(due)
+        if rounds is None:
+            rounds = self._rounds[due] = set()
             self._timers[due] = self._loop.call_at(due, self._expire, due)
+        rounds.add(auction)
+        return rounds
 
     def close(self) -> None:
         """Let every moment go."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        self._due.clear()
+        self._rounds.clear()
 
     def _expire(self, due: float) -> None:
         del self._timers[due]
-        for auction in self._due.pop(due):
-            if auction.calls:
-                auction.expire(due, self)
+        for auction in tuple(self._rounds.pop(due)):
+            auction.expire(due, self)
