@@ -10,10 +10,11 @@ import asyncio
 from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
-from msgspec import Struct
 
+from exchange.buyers.bid_outbox import Outbox
 from exchange.buyers.bid_reading import unreadable
-from exchange.buyers.speech import BidRead, Incoming
+from exchange.buyers.bid_wire import why_no_bid
+from exchange.buyers.speech import BidRead, Incoming, KnownHead
 from exchange.core.reasons import Reason
 
 if TYPE_CHECKING:
@@ -38,14 +39,6 @@ KNOWN_HEADS: Final = 64
 
 MAX_KNOWN_BYTES: Final = 1_024
 """A longer head is not remembered."""
-
-
-class KnownHead(Struct, frozen=True):
-    """What the parser made of a head whose answer came whole, in one piece, and was clean."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body_bytes: int
 
 
 class ConnectionOwner(Protocol):
@@ -86,9 +79,11 @@ class HttpConnection(asyncio.Protocol):
         "_late_s",
         "_loop",
         "_max_body_bytes",
+        "_outbox",
         "_owner",
         "_parser",
         "_received",
+        "_request",
         "_rested",
         "_transport",
         "idle_since",
@@ -101,6 +96,7 @@ class HttpConnection(asyncio.Protocol):
         owner: ConnectionOwner,
         *,
         loop: asyncio.AbstractEventLoop,
+        outbox: Outbox,
         max_body_bytes: int,
         late_s: float,
         heads: dict[bytes, KnownHead] | None = None,
@@ -108,6 +104,8 @@ class HttpConnection(asyncio.Protocol):
         self._owner = owner
         self._heads = {} if heads is None else heads
         self._loop = loop
+        self._outbox = outbox
+        self._request = b""
         self._max_body_bytes = max_body_bytes
         self._late_s = late_s
         self._transport: asyncio.Transport | None = None
@@ -125,13 +123,21 @@ class HttpConnection(asyncio.Protocol):
         self._is_complete = self._is_extra = False
 
     def send(self, call: Call, request: bytes) -> None:
-        """Send a request; the connection must be idle."""
+        """Send a request, with those of this turn; the connection must be idle."""
         assert self._transport is not None and not self._is_busy
-        self._begin()
+        if self._received:
+            self._begin()
         self._call = call
         self._is_busy = True
         call.holder = self
-        self._transport.write(request)
+        self._request = request
+        self._outbox.put(self)
+
+    def write_out(self) -> None:
+        """Write the request, unless the connection has ended since."""
+        request, self._request = self._request, b""
+        if not self.is_ended and self._transport is not None:
+            self._transport.write(request)
 
     def rest(self) -> None:
         """Note that it waits from now on, during which the other side may hang up unnoticed."""
@@ -161,8 +167,20 @@ class HttpConnection(asyncio.Protocol):
         if not self._is_busy:  # an answer nobody asked for: what comes next cannot be trusted
             self._end(LOST)
             return
-        if not self._received and self._is_known(data):
-            return
+        if not self._received:
+            end = data.find(_HEAD_END, 0, MAX_KNOWN_BYTES) + len(_HEAD_END)
+            known = self._heads.get(data[:end])
+            if known is not None and len(data) == end + known.body_bytes:
+                # A whole answer whose head was read before, byte by byte.
+                call, self._call = self._call, None
+                self._is_busy = False
+                self.late_until = None
+                self._owner.freed(self)
+                if call is not None and call.is_open:
+                    letter = call.seat.letter
+                    assert letter is not None
+                    call.settle(letter.read_known(call, known, data[end:]))
+                return
         self._received += len(data)
         is_http = True
         try:
@@ -252,15 +270,6 @@ class HttpConnection(asyncio.Protocol):
             return True
         return self._received > MAX_HEAD_BYTES + _MAX_FRAMING * self._max_body_bytes
 
-    def _is_known(self, data: bytes) -> bool:
-        """Take a whole answer whose head was read before, byte by byte; False if it is none."""
-        end = data.find(_HEAD_END, 0, MAX_KNOWN_BYTES) + len(_HEAD_END)
-        known = self._heads.get(data[:end])
-        if known is None or len(data) != end + known.body_bytes:
-            return False
-        self._finish(True, Incoming(known.status, known.headers, data[end:]))
-        return True
-
     def _remember(self, data: bytes, answer: Incoming) -> None:
         """Remember the head of a clean answer that came in one piece, if it says how long it is."""
         end = data.find(_HEAD_END, 0, MAX_KNOWN_BYTES) + len(_HEAD_END)
@@ -270,7 +279,9 @@ class HttpConnection(asyncio.Protocol):
             return
         if len(self._heads) >= KNOWN_HEADS:
             self._heads.clear()
-        self._heads[data[:end]] = KnownHead(answer.status, answer.headers, len(answer.body))
+        self._heads[data[:end]] = KnownHead(
+            answer.status, answer.headers, len(answer.body), why_no_bid(answer) is None
+        )
 
     def _answer(self) -> Incoming:
         headers = tuple([(n.decode("latin-1"), v.decode("latin-1")) for n, v in self._headers])

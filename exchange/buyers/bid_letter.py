@@ -15,9 +15,10 @@ import structlog
 
 from exchange import __version__
 from exchange.buyers.bid_dialling import Place, read_place
-from exchange.buyers.bid_reading import unreadable
+from exchange.buyers.bid_reading import read_bid, unreadable
+from exchange.buyers.bid_wire import PlainSpeech, request_of
 from exchange.buyers.signing import SIGNATURE_HEADER, TIMESTAMP_HEADER, Signer
-from exchange.buyers.speech import BidRead, BidSpeech, Incoming, Outgoing
+from exchange.buyers.speech import BidRead, BidSpeech, Incoming, KnownHead, Outgoing
 
 if TYPE_CHECKING:
     from exchange.buyers.bid_round import Call
@@ -45,6 +46,9 @@ _OWN: Final = frozenset(
         SIGNATURE_HEADER.lower(),
     }
 )
+
+_TIMESTAMP: Final = TIMESTAMP_HEADER.encode()
+_SIGNATURE: Final = SIGNATURE_HEADER.encode()
 
 
 class Unsendable(Exception):
@@ -90,7 +94,15 @@ class Letter:
         if second != self._second:
             self._second, self._stamp = second, b"%d" % second
         signature = self._signer.sign(self._stamp, out.body).encode()
-        return self._head % (self._stamp, signature, len(out.body)) + out.body
+        return b"%b%b: %b\r\n%b: v1=%b\r\nContent-Length: %d\r\n\r\n%b" % (
+            self._head,
+            _TIMESTAMP,
+            self._stamp,
+            _SIGNATURE,
+            signature,
+            len(out.body),
+            out.body,
+        )
 
     def read(self, call: Call, answer: Incoming) -> BidRead:
         """Read a whole answer."""
@@ -102,8 +114,12 @@ class Letter:
             )
             return unreadable("the answer could not be read")
 
+    def read_known(self, call: Call, known: KnownHead, body: bytes) -> BidRead:
+        """Read a whole answer whose head is known."""
+        return self.read(call, Incoming(known.status, known.headers, body))
+
     def _write_head(self, out: Outgoing) -> bytes:
-        """Write what stays, with places for the time, the signature and the length."""
+        """Write what stays: all before the time, the signature and the length."""
         try:
             place = read_place(out.url)
         except ValueError as fault:
@@ -128,11 +144,43 @@ class Letter:
                 raise Unsendable("a header is not one of HTTP's")
             if name.lower() not in _OWN:
                 lines.append(f"{name}: {value}")
-        head = "\r\n".join(lines).encode("latin-1").replace(b"%", b"%%")
-        return (
-            head
-            + (
-                f"\r\n{TIMESTAMP_HEADER}: %b\r\n{SIGNATURE_HEADER}: v1=%b\r\n"
-                "Content-Length: %d\r\n\r\n"
-            ).encode()
+        return "\r\n".join([*lines, ""]).encode("latin-1")
+
+
+class PlainLetter(Letter):
+    """One campaign's requests in the design's own speech, of which the head never changes."""
+
+    __slots__ = ("_begun", "_pings")
+
+    def __init__(
+        self, speech: PlainSpeech, signer: Signer, place: Place, clock: Callable[[], float] = time
+    ) -> None:
+        super().__init__(speech, signer, place, clock)
+        self._pings = speech.pings
+        self._begun = b""
+
+    def write(self, call: Call) -> bytes:
+        """Write a whole request. Raises Unsendable."""
+        body = self._pings.write(call.question, call.asked, call.time_ms)
+        second = int(self._clock())
+        if second != self._second:
+            self._begin(call, second)
+        signature = self._signer.sign(self._stamp, body).encode()
+        return b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (self._begun, signature, len(body), body)
+
+    def read_known(self, call: Call, known: KnownHead, body: bytes) -> BidRead:
+        """Read a whole answer whose head is known."""
+        if not known.may_bid:
+            return super().read_known(call, known, body)
+        return read_bid(
+            body,
+            ping_id=call.question.ping_id,
+            max_price_cents=call.asked.remote.max_price_cents,
         )
+
+    def _begin(self, call: Call, second: int) -> None:
+        """Write all before the signature, for a second."""
+        if not self._head:
+            self._head = self._write_head(request_of(call.asked, b""))
+        self._second, self._stamp = second, b"%d" % second
+        self._begun = b"%b%b: %d\r\n%b: v1=" % (self._head, _TIMESTAMP, second, _SIGNATURE)

@@ -11,12 +11,13 @@ from collections import deque
 from contextlib import suppress
 from typing import Final
 
-from exchange.buyers.bid_client import LOST, HttpConnection, KnownHead
+from exchange.buyers.bid_client import LOST, HttpConnection
 from exchange.buyers.bid_dialling import DialFailed, Dialler, Place
 from exchange.buyers.bid_letter import Unsendable
 from exchange.buyers.bid_limits import BidLimits
+from exchange.buyers.bid_outbox import Outbox
 from exchange.buyers.bid_round import Call
-from exchange.buyers.speech import BidRead
+from exchange.buyers.speech import BidRead, KnownHead
 from exchange.core.breaker import Breaker
 from exchange.core.reasons import Reason
 
@@ -59,12 +60,15 @@ class HttpPool:
         }
     )
 
-    def __init__(self, place: Place, dialler: Dialler, room: Room, limits: BidLimits) -> None:
+    def __init__(
+        self, place: Place, dialler: Dialler, room: Room, limits: BidLimits, outbox: Outbox
+    ) -> None:
         self.breaker = Breaker()
         self._place = place
         self._dialler = dialler
         self._room = room
         self._limits = limits
+        self._outbox = outbox
         self._loop = asyncio.get_running_loop()
         self._connections: set[HttpConnection] = set()
         self._idle: list[HttpConnection] = []  # the longest idle first, the last used taken first
@@ -212,6 +216,7 @@ class HttpPool:
         return HttpConnection(
             self,
             loop=self._loop,
+            outbox=self._outbox,
             max_body_bytes=self._limits.max_answer_bytes,
             late_s=self._limits.late_s,
             heads=self._heads,

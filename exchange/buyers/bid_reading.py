@@ -40,19 +40,24 @@ class _Bid(Struct, frozen=True):
     ping_id: object = None
 
 
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _read_bid = msgspec.json.Decoder(_Bid).decode
 _read_text = msgspec.json.Decoder(str).decode
 
 
 def read_bid(body: bytes, *, ping_id: PingId, max_price_cents: int) -> BidRead:
     """Read the design's own answer: a JSON object, or nothing at all for no bid."""
-    text = body.removeprefix(_BOM).strip()
-    if not text:
-        return DECLINED
     try:
-        bid = _read_bid(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return unreadable("not a JSON object")
+        bid = _read_bid(body)
+    except _UNREADABLE:
+        text = body.removeprefix(_BOM).strip()
+        if not text:
+            return DECLINED
+        try:
+            bid = _read_bid(text)
+        except _UNREADABLE:
+            return unreadable("not a JSON object")
     return judge_cents(
         read_cents(bid.price),
         currency=bid.currency,

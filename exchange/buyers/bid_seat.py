@@ -107,18 +107,18 @@ class Unreachable:
 class Seat:
     """One campaign, as long as its ``remote`` stays the same. A stream needs no ``letter``.
 
-    ``clock`` gives Unix seconds.
+    ``clock`` gives Unix seconds; ``bucket`` has the requests a second, None without a limit.
     """
 
     __slots__ = (
-        "_at",
         "_bids",
-        "_bucket",
         "_clock",
+        "_heard",
         "_reasons",
         "_simulated",
         "_times_us",
         "asked_at",
+        "bucket",
         "company_id",
         "letter",
         "line",
@@ -139,19 +139,15 @@ class Seat:
         self.line = line
         self.letter = letter
         self.asked_at = now
-        self._bucket: TokenBucket | None = None
+        self.bucket: TokenBucket | None = None
         if remote.max_per_s is not None:
-            self._bucket = full_bucket(remote.max_per_s, now)
+            self.bucket = full_bucket(remote.max_per_s, now)
         self._clock = clock
         self._bids = 0
         self._simulated: SimulatedBids | None = None
         self._reasons: dict[Reason, int] = {}
-        self._times_us = array("Q")
-        self._at = 0
-
-    def has_room(self, now: float) -> bool:
-        """Take one of the campaign's requests a second, where it has a limit."""
-        return self._bucket is None or self._bucket.take(now)
+        self._times_us = array("Q", bytes(8 * _REMEMBERED))
+        self._heard = 0
 
     def count(self, reason: Reason) -> None:
         """Count a reason."""
@@ -165,14 +161,16 @@ class Seat:
         if cents is not None and not 0 < cents <= self.remote.max_price_cents:
             # Whatever the speech made of it, no more than the company's own bound is believed.
             cents, reason = None, Reason.BID_PRICE
-        if reason is Reason.BIDDER_BUSY:
+        if reason is not None and reason is Reason.BIDDER_BUSY:
             self.count(reason)
             return cents, reason
-        self._remember(took_us)
-        if reason in self.line.held_against:
-            self.line.breaker.failed()
-        else:
-            self.line.breaker.answered()
+        self._times_us[self._heard % _REMEMBERED] = took_us
+        self._heard += 1
+        line = self.line
+        if reason is not None and reason in line.held_against:
+            line.breaker.failed()
+        elif line.breaker.probability < 1.0:
+            line.breaker.answered()
         if cents is not None:
             self._bids += 1
             if self.remote.simulate:
@@ -194,7 +192,7 @@ class Seat:
 
     def health(self) -> BidderHealth:
         """Tell how it is doing."""
-        times = sorted(self._times_us)
+        times = sorted(self._times_us[: self._heard])
         return BidderHealth(
             company_id=self.company_id,
             url=self.remote.url or "",
@@ -225,13 +223,6 @@ class Seat:
             last_cents=cents,
             last_at=self._clock(),
         )
-
-    def _remember(self, took_us: int) -> None:
-        if len(self._times_us) < _REMEMBERED:
-            self._times_us.append(took_us)
-        else:
-            self._times_us[self._at] = took_us
-            self._at = (self._at + 1) % _REMEMBERED
 
 
 def campaign_health(seats: Mapping[CampaignId, Seat]) -> dict[str, BidderHealth]:

@@ -8,6 +8,7 @@ that it names. A bid that comes twice, or late, is nobody's and nothing. Knows n
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from time import monotonic
 from typing import Final, NamedTuple
 
@@ -35,21 +36,23 @@ class _Stray(NamedTuple):
 class Strays:
     """The strays of one stream; ``most_pings`` that are over are known for certain."""
 
-    __slots__ = ("_long_over", "_most_pings", "_over", "_strays")
+    __slots__ = ("_just_over", "_long_over", "_most_pings", "_over", "_strays")
 
     def __init__(self, most_pings: int) -> None:
         self._most_pings = most_pings
         self._over, self._long_over = set[Key](), set[Key]()
+        self._just_over: list[Key] = []  # not sorted in yet, as hardly anybody asks
         self._strays: deque[_Stray] = deque(maxlen=MOST_STRAYS)
 
-    def over(self, key: Key) -> None:
-        """Note that a ping was answered, or its time passed."""
-        if len(self._over) >= self._most_pings:
-            self._long_over, self._over = self._over, set()
-        self._over.add(key)
+    def over(self, keys: Sequence[Key]) -> None:
+        """Note that pings were answered, or their time passed."""
+        self._just_over += keys
+        if len(self._just_over) >= self._most_pings:
+            self._sort_in()
 
     def came(self, key: Key) -> None:
         """Note a bid for no ping that is open."""
+        self._sort_in()
         if key not in self._over and key not in self._long_over:
             self._strays.append(_Stray(monotonic(), _OF_ANOTHER, key[1]))
 
@@ -67,6 +70,12 @@ class Strays:
                 strays.remove(stray)
                 return stray.read
         return strays.popleft().read if strays else None
+
+    def _sort_in(self) -> None:
+        if len(self._over) + len(self._just_over) > self._most_pings:
+            self._long_over, self._over = self._over, set()
+        self._over.update(self._just_over)
+        self._just_over.clear()
 
     def clear(self) -> None:
         """Forget the strays of a stream that was lost."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from time import time
 from typing import Final
 
@@ -123,7 +122,8 @@ class StreamLine:
 
     def place(self, call: Call) -> None:
         """Put a ping in this turn's frame; while the stream is being dialled, in its first."""
-        key = (call.question.ping_id, call.asked.campaign_id, call.asked.share)
+        asked = call.asked
+        key = (call.question.ping_id, asked.campaign_id, asked.share)
         calls, most = self._calls, self._limits.max_stream_pings
         if not (self._is_up or self._is_dialling):
             call.settle(LOST)
@@ -145,7 +145,7 @@ class StreamLine:
         key = (call.question.ping_id, call.asked.campaign_id, call.asked.share)
         if self._calls.get(key) is call:
             del self._calls[key]
-            self._strays.over(key)
+            self._strays.over([key])
         return self._strays.take(call)
 
     def sweep(self, now: float) -> None:
@@ -181,26 +181,35 @@ class StreamLine:
     # --- bids in ----------------------------------------------------------------------------------
 
     def _hear(self, message: bytes) -> None:
+        calls, strays = self._calls, self._strays
+        over: list[Key] = []
         for entry in self._entries(message):
             key = (entry.ping_id, entry.campaign_id, entry.shares)
-            call = self._calls.pop(key, None)
+            call = calls.pop(key, None)
             if call is None:
-                self._strays.came(key)
-            else:
-                self._strays.over(key)
-                read = judge_cents(
-                    read_cents(entry.price),
-                    ping_id=call.question.ping_id,
-                    max_price_cents=call.seat.remote.max_price_cents,
-                    currency=entry.currency,
-                    token=entry.token,
-                )
-                call.settle(read)
+                strays.over(over)  # first: what is told twice in a frame is no stray
+                over.clear()
+                strays.came(key)
+                continue
+            over.append(key)
+            read = judge_cents(
+                read_cents(entry.price),
+                ping_id=call.question.ping_id,
+                max_price_cents=call.asked.remote.max_price_cents,
+                currency=entry.currency,
+                token=entry.token,
+            )
+            call.settle(read)
+        strays.over(over)
 
     def _entries(self, message: bytes) -> list[_Entry]:
         """Read a frame; one entry that cannot be read does not take the others with it."""
-        with suppress(*_UNREADABLE):
+        try:
             return _read_entries(message)
+        except _UNREADABLE:
+            return self._one_by_one(message)
+
+    def _one_by_one(self, message: bytes) -> list[_Entry]:
         try:
             parts = _read_parts(message)
         except _UNREADABLE:

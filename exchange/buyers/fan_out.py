@@ -19,10 +19,11 @@ from msgspec import Struct
 
 from exchange.buyers.addresses import Resolve, resolve_host
 from exchange.buyers.bid_dialling import Dialler, read_place
-from exchange.buyers.bid_letter import Letter
+from exchange.buyers.bid_letter import Letter, PlainLetter
 from exchange.buyers.bid_limits import BidLimits
+from exchange.buyers.bid_outbox import Outbox
 from exchange.buyers.bid_pool import HttpPool, Room
-from exchange.buyers.bid_round import Call, Round
+from exchange.buyers.bid_round import Call, Deadlines, Round
 from exchange.buyers.bid_seat import BidderHealth, Line, Seat, Unreachable, campaign_health
 from exchange.buyers.bid_sockets import BidSockets
 from exchange.buyers.bid_stream import StreamLine
@@ -100,6 +101,8 @@ class AllBidders(Opened):
         self._past: Counter[Reason] = Counter()
         self._past_bids = 0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._deadlines: Deadlines
+        self._outbox: Outbox
         self._sweeping: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -107,6 +110,8 @@ class AllBidders(Opened):
         """Begin; must run in the loop that will ask."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
+            self._deadlines = Deadlines(self._loop)
+            self._outbox = Outbox(self._loop)
             self._sweeping = self._loop.call_later(SWEEP_S, self._sweep)
 
     async def close(self) -> None:
@@ -116,6 +121,8 @@ class AllBidders(Opened):
             self._sweeping.cancel()
         lines, self._lines = list(self._lines.values()), {}
         await asyncio.gather(*(line.close() for line in lines), *self._closing)
+        if self._sweeping is not None:
+            self._deadlines.close()
         await self._sockets.close()
         await self._dialler.close()
 
@@ -126,6 +133,29 @@ class AllBidders(Opened):
 
         Raises RuntimeError when not started.
         """
+        answered: asyncio.Future[Sequence[Said]] = asyncio.get_running_loop().create_future()
+
+        def told(said: Sequence[Said]) -> None:
+            if not answered.done():
+                answered.set_result(said)
+
+        auction = self.begin(question, asked, deadline, told)
+        try:
+            return await answered
+        finally:
+            auction.abandon()
+
+    def begin(
+        self,
+        question: Question,
+        asked: Sequence[Asked],
+        deadline: float,
+        told: Callable[[Sequence[Said]], None],
+    ) -> Round:
+        """Ask all at once; ``told`` hears one word for each, in order, by the same time.
+
+        Gives the round, so that it can be abandoned. Raises RuntimeError when not started.
+        """
         loop = self._loop
         if loop is None:
             raise RuntimeError("the bidders are not started")
@@ -133,24 +163,29 @@ class AllBidders(Opened):
         end = deadline - limits.closing_ms / 1_000
         network_s = limits.network_ms / 1_000
         left_ms = int((end - now - network_s) * 1_000)
-        round_ = Round(question, len(asked), loop)
+        auction = Round(len(asked), told)
+        seats, calls = self._seats, auction.calls
         try:
             for index, one in enumerate(asked):
-                seat = self._seats.get(one.campaign_id)
-                if seat is None or seat.remote is not one.remote:
+                remote = one.remote
+                seat = seats.get(one.campaign_id)
+                if seat is None or seat.remote is not remote:
                     seat = self._seat(one, now)
-                time_ms = min(left_ms, one.remote.timeout_ms)
+                time_ms = left_ms if left_ms < remote.timeout_ms else remote.timeout_ms
                 refusal = self._refusal(seat, time_ms, now)
                 if refusal is not None:
                     seat.count(refusal)
-                    round_.fill(index, _turned_away(one, refusal))
+                    auction.fill(index, _turned_away(one, refusal))
                     continue
-                call = Call(round_, index, one, seat, time_ms, now + time_ms / 1_000 + network_s)
-                round_.add(call)
+                due = now + time_ms / 1_000 + network_s
+                call = Call(auction, question, index, one, seat, time_ms, due)
+                calls.append(call)  # before it goes anywhere
                 seat.line.place(call)
-            return await round_.wait()
-        finally:
-            round_.end()
+        except BaseException:
+            auction.abandon()
+            raise
+        auction.close(self._deadlines)
+        return auction
 
     def health(self) -> Mapping[str, BidderHealth]:
         """Tell of each campaign's bidder, by the campaign's id; not of those long not asked."""
@@ -187,10 +222,13 @@ class AllBidders(Opened):
         if time_ms < self._limits.least_ms:
             return Reason.BIDDER_NO_TIME
         breaker = seat.line.breaker
-        draw = 0.0 if breaker.probability >= 1.0 else self._draw()
-        if not breaker.admits(now, draw):
+        if breaker.probability >= 1.0:
+            breaker.admitted_at = now
+        elif not breaker.admits(now, self._draw()):
             return Reason.BIDDER_RESTING
-        return None if seat.has_room(now) else Reason.BIDDER_BUSY
+        if seat.bucket is None or seat.bucket.take(now):
+            return None
+        return Reason.BIDDER_BUSY
 
     def _seat(self, asked: Asked, now: float) -> Seat:
         """Find a campaign's seat, or make it: anew where its remote has changed."""
@@ -220,11 +258,15 @@ class AllBidders(Opened):
                 "bidder_unreachable", campaign_id=asked.campaign_id, fault=type(fault).__name__
             )
             return Unreachable("the URL or the dialect cannot be used"), None
-        letter = None if speech is None else Letter(speech, signer, place, self._clock)
+        letter: Letter | None = None
+        if isinstance(speech, PlainSpeech):
+            letter = PlainLetter(speech, signer, place, self._clock)
+        elif speech is not None:
+            letter = Letter(speech, signer, place, self._clock)
         line = self._lines.get((company_id, url))
         if line is None:
             line = self._lines[company_id, url] = (
-                HttpPool(place, self._dialler, self._room, self._limits)
+                HttpPool(place, self._dialler, self._room, self._limits, self._outbox)
                 if letter is not None
                 else self._stream(url, signer)
             )

@@ -33,6 +33,17 @@ class Incoming(Struct, frozen=True):
     body: bytes
 
 
+class KnownHead(Struct, frozen=True):
+    """The head of an answer that came whole, in one piece, and was clean: one with these bytes is
+    read the same. ``may_bid`` says that, in the design's own speech, the body decides.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body_bytes: int
+    may_bid: bool
+
+
 class BidRead(Struct, frozen=True, kw_only=True):
     """What an answer comes to: ``cents``, with the token the post will carry, or ``reason``.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from fractions import Fraction
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -27,6 +28,7 @@ from exchange.core.terms import Applied
 from exchange.core.trial_room import TrialRoom, why_full
 
 NOTHING_HEARD: Final[Hearing] = {}
+_RECTIFIED: Final = attrgetter("rectified_cents")
 
 Outcome = Literal["won", "lost", "no_bid"]
 
@@ -100,24 +102,24 @@ def decide(
     are not looked at again.
     """
     index = market.indexes[ping.vertical]
-    may_bid = frozenset[CampaignId]() if gated is None else index.campaigns_in(gated.mask)
+    may_bid = dict[CampaignId, Quote]() if gated is None else index.quotes_in(gated.mask)
     premium = is_premium(market, ping)
     drawer = Drawer(draw_key, ping.ping_id)
     bids: list[BidEntry] = []
     refused: list[Candidate] = []
     deals = market.contracts.deals(ping.seller_id, now) if market.contracts.sellers else None
-    for runner in market.runners(ping.vertical):
+    for campaign_id, runner in index.runners.items():
         company_id = runner.campaign.company_id
-        company, standing = market.companies.get(company_id), market.standings.get(company_id)
         deal = None if deals is None else deals.by_company.get(company_id)
         room = None if deal is None else market.contracts.room(deal)
-        reason = None
-        if runner.campaign.campaign_id not in may_bid:
+        quote = may_bid.get(campaign_id)
+        if quote is None:
+            company, standing = market.companies.get(company_id), market.standings.get(company_id)
             reason = why_not(runner, company, standing, ping, now, deal, room)
-        if reason is not None:
-            refused.append(no_bid(runner, reason))
-            continue
-        quote = index.quote_of(runner.campaign.campaign_id)
+            if reason is not None:
+                refused.append(no_bid(runner, reason))
+                continue
+            quote = index.quote_of(campaign_id)
         entries, lost = price(runner, market, ping, now, drawer, premium, heard, deal, room, quote)
         bids.extend(entries)
         if not entries and lost is not None:
@@ -157,9 +159,9 @@ def rank(bids: Iterable[BidEntry]) -> list[BidEntry]:
 
     One per company, its best. Should even the draw be equal, the id decides, never arrival.
     """
-    ordered = sorted(
-        bids, key=lambda b: (-b.rectified_cents, b.overall_rate, b.draw, b.campaign_id)
-    )
+    ordered = sorted(bids, key=_RECTIFIED, reverse=True)
+    if len(set(map(_RECTIFIED, ordered))) != len(ordered):
+        ordered.sort(key=lambda b: (-b.rectified_cents, b.overall_rate, b.draw, b.campaign_id))
     best: dict[CompanyId, BidEntry] = {}
     for bid in ordered:
         best.setdefault(bid.company_id, bid)
@@ -172,15 +174,17 @@ def hold(bids: Sequence[BidEntry], max_buyers: int) -> Award:
     Bids of the second round stand in line behind those of the first.
     """
     first = [bid for bid in bids if bid.first_look]
-    rest = [bid for bid in bids if not bid.first_look]
-    for round_bids, later in ((first, rest), (rest, [])):
-        share, ranked = _best_share(round_bids, max_buyers)
-        if not ranked:
-            continue
+    rest = [bid for bid in bids if not bid.first_look] if first else bids
+    share, ranked = _best_share(first or rest, max_buyers)
+    if not ranked and first:
+        first = []
+        share, ranked = _best_share(rest, max_buyers)
+    winners = min(share, len(ranked))
+    if first:
         in_line = {bid.company_id for bid in ranked}
-        behind = [bid for bid in later if bid.share == share and bid.company_id not in in_line]
-        return Award(share=share, winners=min(share, len(ranked)), ranks=(*ranked, *rank(behind)))
-    return Award(share=1, winners=0, ranks=())
+        behind = [bid for bid in rest if bid.share == share and bid.company_id not in in_line]
+        ranked += rank(behind)
+    return Award(share=share, winners=winners, ranks=tuple(ranked))
 
 
 def _best_share(bids: Sequence[BidEntry], max_buyers: int) -> tuple[int, list[BidEntry]]:
@@ -190,8 +194,8 @@ def _best_share(bids: Sequence[BidEntry], max_buyers: int) -> tuple[int, list[Bi
     """
     best_share, best_total, best_ranks = 1, -1, list[BidEntry]()
     for share in range(1, max_buyers + 1):
-        ranked = rank(bid for bid in bids if bid.share == share)
-        total = sum(bid.rectified_cents for bid in ranked[:share])
+        ranked = rank([bid for bid in bids if bid.share == share])
+        total = sum([bid.rectified_cents for bid in ranked[:share]])
         if ranked and total > best_total:
             best_share, best_total, best_ranks = share, total, ranked
     return best_share, best_ranks
@@ -236,6 +240,9 @@ def price(
     company = market.companies[campaign.company_id]
     floor_cents = market.verticals[ping.vertical].floor_cents
     drawn = drawer.draw(campaign.campaign_id)
+    first_look = is_first(standing, premium, deal)
+    # Most have neither: then there is nothing to look up at any price.
+    is_bounded = bool(campaign.caps) or company.available_cents is not None or room is not None
     entries: list[BidEntry] = []
     lost: Candidate | None = None
     no_room: Candidate | None = None
@@ -271,11 +278,13 @@ def price(
             assigned=standing.assigned,
             overall_rate=standing.overall_rate,
             draw=drawn,
-            first_look=is_first(standing, premium, deal),
+            first_look=first_look,
             token=token,
             terms=terms,
         )
-        reason = why_no_room(campaign, company, now, charged) or why_full(room, charged)
+        reason = None
+        if is_bounded:
+            reason = why_no_room(campaign, company, now, charged) or why_full(room, charged)
         if reason is not None:
             no_room = no_room or no_bid(runner, reason)
         elif rectified < floor_cents or rectified == 0:
@@ -339,6 +348,7 @@ def explain(bids: Sequence[BidEntry], award: Award) -> list[Candidate]:
     """A candidate for every bid: those in line with their rank, the others with why not."""
     places = {id(bid): place for place, bid in enumerate(award.ranks, start=1)}
     first_round = award.ranks[0].first_look if award.ranks else False
+    outbid = Reason.OUTBID
     told = []
     for bid in bids:
         place = places.get(id(bid))
@@ -351,7 +361,7 @@ def explain(bids: Sequence[BidEntry], award: Award) -> list[Candidate]:
         elif place is None:
             reason = Reason.SAME_COMPANY
         else:
-            reason = Reason.OUTBID
+            reason = outbid
         told.append(_lost(bid, reason, place))
     return told
 

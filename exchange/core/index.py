@@ -184,6 +184,10 @@ class VerticalIndex:
                 masks.used, masks.is_stale = used, False
         return masks
 
+    def has_terms(self, seller_id: SellerId) -> bool:
+        """Whether contracts may bar campaigns from a seller's leads, as of its last ping gated."""
+        return self._by_seller.get(seller_id) is not None
+
     def is_barred(self, seller_id: SellerId, slot: int, share: int) -> bool:
         """Whether a contract sells the campaign in a slot no leads at a share count.
 
@@ -230,10 +234,11 @@ class VerticalIndex:
         """What a campaign bids now. Raises KeyError if it is not there."""
         return self.quote(self.shelf.slot(campaign_id))
 
-    def campaigns_in(self, mask: int) -> frozenset[CampaignId]:
-        """The campaigns of a mask."""
-        at = self.shelf.at
-        return frozenset([found for slot in slots_of(mask) if (found := at[slot]) is not None])
+    def quotes_in(self, mask: int) -> dict[CampaignId, Quote]:
+        """What the campaigns of a mask bid now."""
+        quotes = self.quotes
+        bid = [quotes[slot] or self.quote(slot) for slot in slots_of(mask)]
+        return {quote.campaign_id: quote for quote in bid}
 
     def runner_at(self, slot: int) -> Runner:
         """The campaign in a slot."""

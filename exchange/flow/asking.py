@@ -6,18 +6,27 @@ Who may bid was decided before; what the answers are worth is decided after.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from msgspec import Raw
 
 from exchange.core.index import Gated, VerticalIndex
 from exchange.core.masks import slots_of
-from exchange.core.model import Ping
-from exchange.core.remote import Heard, Hearing
-from exchange.flow.bidding import Asked, Bidders, Question
+from exchange.core.model import Campaign, CampaignId, Ping
+from exchange.core.remote import Hearing
+from exchange.flow.bidding import Asked, Bidders, Question, Said
 
 MOST_ASKED: Final = 200
 """Bidders asked about one ping at most, the dearest first; the others have no time."""
+
+MOST_KNOWN: Final = 10_000
+"""Campaigns whose ways of being asked are remembered."""
+
+
+Told = Callable[[Hearing], None]
+"""Told what bidders said, by campaign and share count."""
 
 
 class Asking:
@@ -25,47 +34,88 @@ class Asking:
 
     def __init__(self, bidders: Bidders) -> None:
         self._bidders = bidders
+        self._known: dict[CampaignId, tuple[Campaign, tuple[Asked, ...]]] = {}
         self.open = 0
 
     async def ask(self, ping: Ping, attributes: Raw, index: VerticalIndex, gated: Gated) -> Hearing:
-        """What they said, by campaign and share count; bids that came are there whatever else."""
-        asked = _whom(ping, index, gated)
-        deadline = asyncio.get_running_loop().time() + ping.timeout_ms / 1000
-        question = Question(
-            ping_id=ping.ping_id,
-            vertical=ping.vertical,
-            attributes=attributes,
-            max_buyers=ping.max_buyers,
-            test=ping.test,
-            quality_score=ping.quality_score,
-        )
+        """What they said; bids that came are there whatever else."""
+        asked = self._whom(ping, index, gated)
         self.open += 1
         try:
-            said = await self._bidders.ask(question, asked, deadline)
+            said = await self._bidders.ask(_what(ping, attributes), asked, _by_when(ping))
         finally:
             self.open -= 1
-        return {
-            (one.campaign_id, one.share): Heard(one.cents, one.token, one.reason) for one in said
-        }
+        return _hearing(said)
 
+    def begin(
+        self, ping: Ping, attributes: Raw, index: VerticalIndex, gated: Gated, told: Told
+    ) -> None:
+        """Ask, and go on; ``told`` hears what they said, maybe before this returns."""
+        asked = self._whom(ping, index, gated)
+        self.open += 1
+        try:
+            self._bidders.begin(
+                _what(ping, attributes), asked, _by_when(ping), partial(self._heard, told)
+            )
+        except BaseException:
+            self.open -= 1
+            raise
 
-def _whom(ping: Ping, index: VerticalIndex, gated: Gated) -> list[Asked]:
-    slots = list(slots_of(gated.mask & index.remote))
-    if len(slots) > MOST_ASKED:
-        slots.sort(key=index.tops.__getitem__, reverse=True)
-    asked = []
-    for slot in slots[:MOST_ASKED]:
-        campaign = index.runner_at(slot).campaign
+    def _heard(self, told: Told, said: Sequence[Said]) -> None:
+        self.open -= 1
+        told(_hearing(said))
+
+    def _whom(self, ping: Ping, index: VerticalIndex, gated: Gated) -> list[Asked]:
+        slots = list(slots_of(gated.mask & index.remote))
+        if len(slots) > MOST_ASKED:
+            slots.sort(key=index.tops.__getitem__, reverse=True)
+        known, most, seller_id = self._known, ping.max_buyers, ping.seller_id
+        has_terms = index.has_terms(seller_id)
+        asked: list[Asked] = []
+        for slot in slots[:MOST_ASKED]:
+            campaign = index.runner_at(slot).campaign
+            before = known.get(campaign.campaign_id)
+            ways = before[1] if before and before[0] is campaign else self._learn(campaign)
+            for one in ways:
+                if one.share <= most and not (
+                    has_terms and index.is_barred(seller_id, slot, one.share)
+                ):
+                    asked.append(one)
+        return asked
+
+    def _learn(self, campaign: Campaign) -> tuple[Asked, ...]:
+        """How a campaign is asked, at each share count; made once for each version of it."""
         remote = campaign.bid.remote
         assert remote is not None
-        for share in remote.shares:
-            if share <= ping.max_buyers and not index.is_barred(ping.seller_id, slot, share):
-                asked.append(
-                    Asked(
-                        campaign_id=campaign.campaign_id,
-                        company_id=campaign.company_id,
-                        remote=remote,
-                        share=share,
-                    )
-                )
-    return asked
+        asked = tuple(
+            Asked(
+                campaign_id=campaign.campaign_id,
+                company_id=campaign.company_id,
+                remote=remote,
+                share=share,
+            )
+            for share in remote.shares
+        )
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known[campaign.campaign_id] = campaign, asked
+        return asked
+
+
+def _what(ping: Ping, attributes: Raw) -> Question:
+    return Question(
+        ping_id=ping.ping_id,
+        vertical=ping.vertical,
+        attributes=attributes,
+        max_buyers=ping.max_buyers,
+        test=ping.test,
+        quality_score=ping.quality_score,
+    )
+
+
+def _by_when(ping: Ping) -> float:
+    return asyncio.get_running_loop().time() + ping.timeout_ms / 1000
+
+
+def _hearing(said: Sequence[Said]) -> Hearing:
+    return {(one.campaign_id, one.share): one for one in said}

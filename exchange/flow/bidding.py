@@ -6,15 +6,14 @@ its own bid. Source: rules §7.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Raw, Struct
 
 from exchange.core.model import CampaignId, CompanyId, PingId
 from exchange.core.quality.flaws import BEST_SCORE
-from exchange.core.reasons import Reason
-from exchange.core.remote import Remote
+from exchange.core.remote import Heard, Remote
 
 
 class Question(Struct, frozen=True, kw_only=True, gc=False):
@@ -41,7 +40,7 @@ class Asked(Struct, frozen=True, kw_only=True, gc=False):
     share: int
 
 
-class Said(Struct, frozen=True, kw_only=True, gc=False):
+class Said(Heard, frozen=True, kw_only=True, gc=False):
     """What came of asking one campaign: a bid in cents, or why there is none.
 
     ``token`` comes back to the bidder with the post. ``took_us`` is how long it took, waiting for
@@ -50,9 +49,6 @@ class Said(Struct, frozen=True, kw_only=True, gc=False):
 
     campaign_id: CampaignId
     share: int
-    cents: int | None = None
-    token: str | None = None
-    reason: Reason | None = None
     took_us: int = 0
 
 
@@ -87,14 +83,27 @@ class BidderState(Struct, frozen=True, kw_only=True):
 
 
 class Bidders(Protocol):
-    """Every company's own bidder, over HTTP or a bid stream."""
+    """Every company's own bidder, over HTTP or a bid stream.
+
+    ``deadline`` is on the running loop's clock, in seconds. Whoever has not answered then gets
+    a reason; bids that came are kept. Never raises for what a bidder does.
+    """
+
+    def begin(
+        self,
+        question: Question,
+        asked: Sequence[Asked],
+        deadline: float,
+        told: Callable[[Sequence[Said]], None],
+    ) -> object:
+        """Ask all at once; ``told`` hears one word for each asked, in order, by the deadline.
+
+        It may hear before this returns, where nobody has to be waited for.
+        """
+        ...
 
     async def ask(
         self, question: Question, asked: Sequence[Asked], deadline: float
     ) -> Sequence[Said]:
-        """Ask all at once; one word for each asked, in order, by the deadline.
-
-        ``deadline`` is on the running loop's clock, in seconds. Whoever has not answered then gets
-        a reason; bids that came are kept. Never raises for what a bidder does.
-        """
+        """Ask all at once, and wait; whoever is cancelled meanwhile leaves nothing behind."""
         ...

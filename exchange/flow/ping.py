@@ -57,15 +57,17 @@ class PingTerms(Struct, frozen=True, kw_only=True):
 class Lap:
     """How long each stage of a ping took, in nanoseconds; what went by between was other pings'.
 
-    ``kept_at`` is the stopwatch's reading when the fast store was asked.
+    ``asked_at`` and ``kept_at`` are the stopwatch's readings when bidders and the fast store were
+    asked.
     """
 
-    __slots__ = ("ask_ns", "kept_at", "match_ns", "rank_ns", "store_ns")
+    __slots__ = ("ask_ns", "asked_at", "kept_at", "match_ns", "rank_ns", "store_ns")
 
     def __init__(self, match_ns: int) -> None:
         self.match_ns = match_ns
         self.rank_ns = 0
         self.ask_ns = 0
+        self.asked_at = 0
         self.store_ns = 0
         self.kept_at = 0
 
@@ -155,12 +157,26 @@ class Pinging:
         """Ask companies' own bidders; gives what they said, and who may bid by now."""
         assert self._asking is not None
         ping, index = opened.ping, self._market.indexes[opened.ping.vertical]
-        started = self._stopwatch()
+        opened.lap.asked_at = self._stopwatch()
         heard = await self._asking.ask(ping, opened.attributes, index, opened.gated)
-        now = self._clock.now()
-        opened = Opened(ping, opened.attributes, now, index.gate(ping, now), opened.lap)
-        opened.lap.ask_ns += self._stopwatch() - started
-        return opened, heard
+        return self.open_again(opened), heard
+
+    def begin_asking(self, opened: Opened, told: Callable[[Hearing], None]) -> None:
+        """Ask companies' own bidders; ``told`` hears what they said, maybe before this returns.
+
+        Who may bid by then is `open_again`'s to say.
+        """
+        assert self._asking is not None
+        ping, index = opened.ping, self._market.indexes[opened.ping.vertical]
+        opened.lap.asked_at = self._stopwatch()
+        self._asking.begin(ping, opened.attributes, index, opened.gated, told)
+
+    def open_again(self, opened: Opened) -> Opened:
+        """A ping whose bidders have been asked: who may bid on it by now."""
+        ping, now = opened.ping, self._clock.now()
+        gated = self._market.indexes[ping.vertical].gate(ping, now)
+        opened.lap.ask_ns = self._stopwatch() - opened.lap.asked_at
+        return Opened(ping, opened.attributes, now, gated, opened.lap)
 
     def must_ask(self, opened: Opened) -> bool:
         """Whether companies' own bidders may bid on a ping."""

@@ -50,6 +50,7 @@ class PingingTogether(Generic[T]):
     def __init__(self, pinging: Pinging, told: Told[T]) -> None:
         self._pinging = pinging
         self._told = told
+        self._heard: list[tuple[T, Opened, Hearing]] = []
         self._ready: list[tuple[T, Opened, Hearing]] = []
         self._answered: list[tuple[Asks[T], asyncio.Future[Sequence[SeenContact | None]]]] = []
         self._done: list[tuple[T, Receipt | Exception]] = []
@@ -68,7 +69,7 @@ class PingingTogether(Generic[T]):
             if isinstance(opened, Receipt):
                 self._end(token, opened)
             elif pinging.must_ask(opened):
-                self._run(pinging.ask(opened), partial(self._heard, token))
+                self._ask(token, opened)
             else:
                 self._ready.append((token, opened, NOTHING_HEARD))
         self._decide()
@@ -111,16 +112,26 @@ class PingingTogether(Generic[T]):
             else:
                 asked.add_done_callback(partial(self._kept, some))
 
-    def _heard(self, token: T, task: asyncio.Task[tuple[Opened, Hearing]]) -> None:
-        """A ping's bidders have answered; others' whose have too are decided in this turn."""
-        self._tasks.discard(task)
+    def _ask(self, token: T, opened: Opened) -> None:
+        """Ask a ping's bidders."""
         try:
-            opened, heard = task.result()
-        except (Exception, asyncio.CancelledError) as error:
-            self._end(token, _fault_of(error))
-            return
-        self._ready.append((token, opened, heard))
+            self._pinging.begin_asking(opened, partial(self._told_bids, token, opened))
+        except Exception as error:
+            self._end(token, error)
+
+    def _told_bids(self, token: T, opened: Opened, heard: Hearing) -> None:
+        """A ping's bidders have answered; others' whose have too are decided in this turn."""
+        self._heard.append((token, opened, heard))
         self._schedule()
+
+    def _open_again(self) -> None:
+        """See who may bid by now on the pings whose bidders have answered."""
+        heard, self._heard = self._heard, []
+        for token, opened, hearing in heard:
+            try:
+                self._ready.append((token, self._pinging.open_again(opened), hearing))
+            except Exception as error:
+                self._end(token, error)
 
     def _kept(self, asks: Asks[T], asked: asyncio.Future[Sequence[SeenContact | None]]) -> None:
         """The fast store has answered; others of its call are told of in this turn too."""
@@ -139,7 +150,8 @@ class PingingTogether(Generic[T]):
     def _turn(self) -> None:
         """Go on with all that can: auctions, receipts, answers."""
         self._scheduled = False
-        if self._ready:
+        if self._heard:
+            self._open_again()
             self._decide()
         answered, self._answered = self._answered, []
         for asks, asked in answered:
@@ -175,7 +187,7 @@ class PingingTogether(Generic[T]):
     def _run(
         self, going_on: Coroutine[None, None, R], ended: Callable[[asyncio.Task[R]], None]
     ) -> None:
-        """What has to wait for more than the fast store has a task."""
+        """What has to wait for the fast store once more has a task."""
         task = asyncio.get_running_loop().create_task(going_on)
         self._tasks.add(task)
         task.add_done_callback(ended)

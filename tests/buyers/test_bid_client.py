@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.buyers import bid_client
-from exchange.buyers.bid_client import KNOWN_HEADS, HttpConnection, KnownHead
+from exchange.buyers.bid_client import KNOWN_HEADS, HttpConnection
+from exchange.buyers.bid_outbox import Outbox
 from exchange.buyers.bid_round import Call
-from exchange.buyers.speech import BidRead, Incoming
+from exchange.buyers.speech import BidRead, Incoming, KnownHead
 
 MAX_BODY = 40
 
@@ -30,6 +31,9 @@ class Letter:
     def read(self, call: Call, answer: Incoming) -> BidRead:
         self.got.append(answer)
         return BidRead(cents=1)
+
+    def read_known(self, call: Call, known: KnownHead, body: bytes) -> BidRead:
+        return self.read(call, Incoming(known.status, known.headers, body))
 
 
 class Seat:
@@ -54,10 +58,13 @@ class Asked:
 
 
 class Transport:
-    """Where requests go."""
+    """Where requests go; keeps them."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """Take a request."""
+        self.written.append(data)
 
     def abort(self) -> None:
         """End."""
@@ -98,7 +105,10 @@ def talk(
     owner = Owner()
     loop = asyncio.new_event_loop()
     try:
-        line = HttpConnection(owner, loop=loop, max_body_bytes=MAX_BODY, late_s=1.0, heads=heads)
+        outbox = Outbox(loop)
+        line = HttpConnection(
+            owner, loop=loop, outbox=outbox, max_body_bytes=MAX_BODY, late_s=1.0, heads=heads
+        )
         line.connection_made(cast(Any, Transport()))
         for pieces in wires:
             if line.is_ended:
@@ -198,3 +208,18 @@ def test_no_more_heads_are_known_than_may_be() -> None:
     long = b"HTTP/1.1 200 OK\r\nLong: %b\r\nContent-Length: 0\r\n\r\n" % (b"x" * 1_100)
     talk([[long]], heads)
     assert long not in heads
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_a_request_is_written_unless_its_connection_has_ended_since(ends: bool) -> None:
+    loop, transport = asyncio.get_running_loop(), Transport()
+    line = HttpConnection(
+        Owner(), loop=loop, outbox=Outbox(loop), max_body_bytes=MAX_BODY, late_s=1.0
+    )
+    line.connection_made(cast(Any, transport))
+    line.send(cast(Call, Asked(Letter([]))), b"a request")
+    assert not transport.written
+    if ends:
+        line.drop()
+    await asyncio.sleep(0)
+    assert transport.written == ([] if ends else [b"a request"])

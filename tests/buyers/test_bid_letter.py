@@ -1,14 +1,34 @@
 """Other speeches: what the client makes of their requests, and how far it lets them go."""
 
+from collections.abc import Callable
+from typing import cast
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import Struct
 
+from exchange.buyers.bid_dialling import read_place
+from exchange.buyers.bid_letter import Letter, PlainLetter
 from exchange.buyers.bid_limits import BidLimits
+from exchange.buyers.bid_round import Call, Round
+from exchange.buyers.bid_seat import Seat
+from exchange.buyers.bid_wire import PlainSpeech, why_no_bid
 from exchange.buyers.fan_out import AllBidders
-from exchange.buyers.speech import BidRead, Incoming, Outgoing
+from exchange.buyers.signing import Signer
+from exchange.buyers.speech import BidRead, Incoming, KnownHead, Outgoing
 from exchange.core.reasons import Reason
 from exchange.flow.bidding import Asked, Question, Said
-from tests.buyers.asking import NOW, Bidder, ask, ask_one, asking, outcome, secret_of
+from tests.buyers.asking import (
+    NOW,
+    Bidder,
+    a_question,
+    ask,
+    ask_one,
+    asking,
+    outcome,
+    secret_of,
+)
 from tests.buyers.systems import answer, system
 
 PLAIN = (("Content-Type", "text/plain"),)
@@ -124,3 +144,64 @@ async def test_an_answer_a_speech_breaks_over_is_unreadable() -> None:
 async def test_no_speech_makes_a_bid_count_beyond_the_campaigns_bound(cents: bytes) -> None:
     said, _ = await asked_in(Speech(), cents)
     assert (said.cents, said.reason) == (None, Reason.BID_PRICE)
+
+
+# --- the design's own speech ----------------------------------------------------------------------
+
+PLACE = read_place("http://127.0.0.1:8080/leads?a=1%25")
+
+
+def letters(clock: Callable[[], float] = lambda: NOW) -> tuple[Letter, PlainLetter]:
+    """The same campaign's letters as any speech's are written and read, and by the quick way."""
+    speech = PlainSpeech()
+    return (
+        Letter(speech, Signer("xs_1"), PLACE, clock),
+        PlainLetter(speech, Signer("xs_1"), PLACE, clock),
+    )
+
+
+def a_call(ping_id: str = "p-1", share: int = 1, time_ms: int = 250) -> Call:
+    asked = asking("http://127.0.0.1:8080/leads?a=1%25", share=share, max_price_cents=50_00)
+    seat = cast(Seat, None)
+    return Call(Round(1, lambda _: None), a_question(ping_id), 0, asked, seat, time_ms, 0.0)
+
+
+def test_the_designs_own_requests_are_written_as_any_speechs() -> None:
+    now = [0.0]
+    slow, quick = letters(lambda: now[0])
+    for now[0] in (1.0, 1.9, 2.0):
+        for call in (a_call(), a_call("p-2"), a_call(share=3), a_call(time_ms=90)):
+            assert quick.write(call) == slow.write(call)
+    assert b"X-Exchange-Timestamp: 2\r\n" in quick.write(a_call())
+
+
+heads = st.tuples(
+    st.sampled_from([200, 201, 204, 302, 404, 500]),
+    st.sampled_from([(), (("content-encoding", "gzip"),), (("content-encoding", " identity"),)]),
+)
+bodies = st.sampled_from(
+    [
+        b'{"price":12.50,"currency":"USD","token":"t","ping_id":"p-1"}',
+        b'\xef\xbb\xbf {"price":"7.00"}\n\x0b',
+        b'{"price":60}',
+        b'{"price":null}',
+        b'{"price":7,"ping_id":"p-2"}',
+        b'{"price":7,"currency":"EUR"}',
+        b'{"price":7,"token":7}',
+        b"[]",
+        b" ",
+        b"",
+        b"{" * 100_000,
+    ]
+)
+
+
+@given(heads, bodies)
+def test_an_answer_with_a_known_head_means_what_it_means_anew(
+    head: tuple[int, tuple[tuple[str, str], ...]], body: bytes
+) -> None:
+    status, headers = head
+    answer = Incoming(status, headers, body)
+    known = KnownHead(status, headers, len(body), why_no_bid(answer) is None)
+    slow, quick = letters()
+    assert quick.read_known(a_call(), known, body) == slow.read(a_call(), answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -22,8 +22,19 @@ class Listening:
     async def ask(
         self, question: Question, asked: Sequence[Asked], deadline: float
     ) -> Sequence[Said]:
+        said: list[Said] = []
+        self.begin(question, asked, deadline, said.extend)
+        return said
+
+    def begin(
+        self,
+        question: Question,
+        asked: Sequence[Asked],
+        deadline: float,
+        told: Callable[[Sequence[Said]], None],
+    ) -> None:
         self.shares += [one.share for one in asked]
-        return []
+        told([])
 
 
 async def test_section_9_a_bidder_is_not_asked_for_what_its_contract_does_not_sell_it() -> None:

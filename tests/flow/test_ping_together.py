@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from exchange.core.model import Ping
+from exchange.core.model import Bid, Ping
 from exchange.core.reasons import Reason
+from exchange.core.remote import Remote
 from exchange.core.screen import SeenContact
+from exchange.flow.asking import Asking
+from exchange.flow.bidding import Asked, Question, Said
 from exchange.flow.faults import Unavailable
 from exchange.flow.ports import Receipt
 from tests.flow.market import Desk, key_of
@@ -104,3 +108,48 @@ async def test_pings_of_a_group_are_unavailable_when_the_fast_store_is_away(
     monkeypatch.setattr(desk.exchange.offers, "put_unseen", away)
     came = await together(desk, [desk.lead(seller) for _ in range(3)])
     assert [type(one) for one in came] == [Unavailable] * 3
+
+
+class Slow:
+    """Bidders that are told of later: one for each ping, in turns of their own."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def begin(
+        self,
+        question: Question,
+        asked: Sequence[Asked],
+        deadline: float,
+        told: Callable[[Sequence[Said]], None],
+    ) -> None:
+        self.asked += 1
+        if self.asked == 3:
+            raise RuntimeError("the third")
+        said = [
+            Said(campaign_id=one.campaign_id, share=one.share, cents=100 * self.asked)
+            for one in asked
+        ]
+        asyncio.get_running_loop().call_later(0.001 * (10 - self.asked), told, said)
+
+    async def ask(
+        self, question: Question, asked: Sequence[Asked], deadline: float
+    ) -> Sequence[Said]:
+        raise AssertionError("a group is not waited for")
+
+
+async def test_pings_of_a_group_wait_for_their_own_bidders_only(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seller, company = await desk.seller(), await desk.company()
+    campaign_id = await desk.campaign(company, 60_00)
+    campaign = desk.exchange.market.indexes["solar"].runners[campaign_id].campaign
+    asking = replace(campaign, bid=Bid(remote=Remote(url="https://bids.test/")))
+    await desk.exchange.registry.save_campaign(asking, create=False, now=desk.clock.now())
+    asked = Asking(Slow())
+    monkeypatch.setattr(desk.exchange.pinging, "_asking", asked)
+    came = await together(desk, [desk.lead(seller) for _ in range(5)])
+    assert isinstance(came.pop(2), RuntimeError)
+    offers = [one.offer for one in receipts(came)]
+    assert [offer and offer.ranks[0].base_cents for offer in offers] == [100, 200, 400, 500]
+    assert asked.open == 0
