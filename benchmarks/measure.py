@@ -82,6 +82,7 @@ class Run:
                     seed=50,
                 )
             )
+        self._leave_alone(MAIN)
         if plan.post_rounds:
             posts = self._posts(loader)
         if plan.open_rounds:
@@ -123,6 +124,12 @@ class Run:
         self._told("waiting for the workers")
         for served in (self._echo, *self._workers.values(), *filter(None, [self._second])):
             served.await_ready()
+
+    def _leave_alone(self, size: int) -> None:
+        """Stop the other workers: they share the core, and what they do at rest is in the tails."""
+        others = [worker for of, worker in self._workers.items() if of != size]
+        for worker in (*others, *filter(None, [self._second])):
+            worker.stop()
 
     # --- pings -----------------------------------------------------------------------------------
 
