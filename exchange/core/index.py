@@ -230,6 +230,12 @@ class VerticalIndex:
             quote = self.quotes[slot] = quote_for(runner, standing, self._policy)
         return quote
 
+    def quote_all(self) -> None:
+        """Reckon what every campaign bids, so that it lies together in memory."""
+        for slot in slots_of(self.everyone):
+            if self.runner_at(slot).campaign.company_id in self._standings:
+                self.quote(slot)
+
     def quote_of(self, campaign_id: CampaignId) -> Quote:
         """What a campaign bids now. Raises KeyError if it is not there."""
         return self.quote(self.shelf.slot(campaign_id))

@@ -112,6 +112,11 @@ class Market:
         vertical = self._traded_as.get(campaign_id)
         return None if vertical is None else self.indexes[vertical].runners[campaign_id]
 
+    def quote_all(self) -> None:
+        """Reckon what every campaign bids now, before the first ping asks."""
+        for index in self.indexes.values():
+            index.quote_all()
+
     def _judge(self, company_id: CompanyId) -> None:
         for index in self.indexes.values():
             index.judge(company_id)

@@ -227,7 +227,7 @@ class FilterIndex:
         unmet = 0
         for name, field in self._fields.items():
             unmet |= field.unmet(getattr(attributes, name))
-        matched = among & ~unmet
+        matched = among ^ (among & unmet)  # what is below zero takes Python three times as long
         asked = matched & self._with_residual
         if asked:
             for slot in slots_of(asked):

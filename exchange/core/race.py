@@ -129,9 +129,11 @@ class _Race:
 
         So have those with a first look by their contracts.
         """
+        if not self._premium and self._pact is None:
+            return self._best(mask)
         first = mask & self._index.qualified
-        if not self._premium:
-            if self._pact is None or not first & self._pact.first_look:
+        if not self._premium and self._pact is not None:
+            if not first & self._pact.first_look:
                 return self._best(mask)
             first &= self._pact.first_look
         award = self._best(first)

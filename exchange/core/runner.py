@@ -5,7 +5,7 @@ Source: rules §3.2, and the bid modifiers of §7. Must not know companies or st
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
@@ -24,11 +24,16 @@ class PricedModifier(Struct, frozen=True):
 
 
 class Runner(Struct, frozen=True, eq=False):
-    """A campaign compiled against its vertical, ready to be matched."""
+    """A campaign compiled against its vertical, ready to be matched and priced.
+
+    Its prices are at hand: among thousands, each step to them is a wait for memory.
+    """
 
     campaign: Campaign
     matches: Predicate
     modifiers: tuple[PricedModifier, ...]
+    exclusive_cents: int | None
+    shared_cents: Mapping[int, int]
 
 
 def compile_runner(campaign: Campaign, vertical: Vertical) -> Runner:
@@ -44,6 +49,8 @@ def compile_runner(campaign: Campaign, vertical: Vertical) -> Runner:
             )
             for i, modifier in enumerate(campaign.bid.modifiers)
         ),
+        campaign.bid.exclusive_cents,
+        campaign.bid.shared_cents,
     )
 
 
@@ -62,8 +69,7 @@ def base_price(runner: Runner, attributes: Struct, share: int) -> int | None:
 
     Each modifier adds its cents, then takes its factor, rounded half to even; never below 0.
     """
-    bid = runner.campaign.bid
-    price = bid.exclusive_cents if share == 1 else bid.shared_cents.get(share)
+    price = runner.exclusive_cents if share == 1 else runner.shared_cents.get(share)
     if price is None:
         return None
     for modifier in runner.modifiers:

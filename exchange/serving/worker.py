@@ -137,6 +137,7 @@ def web_limits(settings: Settings, secrets: Secrets, desk: DialectDesk | None = 
 async def _serve(settings: Settings) -> None:
     secrets = load_or_make_secrets(settings.stores.home, settings.secrets)
     exchange = await _start_exchange(settings, secrets)
+    exchange.market.quote_all()
     _spare_the_collector()
     ask_for_large_pages()
     metrics = Metrics(lambda: figures_of(exchange))
