@@ -93,8 +93,8 @@ class FieldIndex:
     """Every campaign's demands of one attribute."""
 
     __slots__ = (
-        "_absent", "_by_prefix", "_by_value", "_chosen", "_excluded", "_high", "_low", "_needs",
-        "_prefix_lengths", "_prefixed", "_remembered",
+        "_absent", "_by_prefix", "_by_value", "_chosen", "_excluded", "_high", "_longest", "_low",
+        "_needs", "_prefix_lengths", "_prefixed", "_remembered",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -109,6 +109,8 @@ class FieldIndex:
         self._absent = 0
         self._needs = 0
         self._remembered: dict[Hashable, int] = {}
+        # Characters of a value that matter; None where all of it does.
+        self._longest: int | None = None
 
     def add(self, demands: Demands, bit: int) -> None:
         """Put a campaign's demands in."""
@@ -131,6 +133,7 @@ class FieldIndex:
             self._low.add(demands.low, bit)
         if demands.high is not None:
             self._high.add(demands.high, bit)
+        self._longest = self._find_longest()
 
     def remove(self, demands: Demands, bit: int) -> None:
         """Take a campaign's demands out."""
@@ -153,11 +156,14 @@ class FieldIndex:
             self._low.remove(demands.low, bit)
         if demands.high is not None:
             self._high.remove(demands.high, bit)
+        self._longest = self._find_longest()
 
     def unmet(self, value: Any) -> int:
         """The campaigns whose demands a value does not meet."""
         if value is UNSET:
             return self._needs
+        if self._longest is not None:
+            value = value[: self._longest]
         known = self._remembered.get(value)
         if known is None:
             known = self._work_out(value)
@@ -165,6 +171,11 @@ class FieldIndex:
                 self._remembered.clear()
             self._remembered[value] = known
         return known
+
+    def _find_longest(self) -> int | None:
+        """How much of a value matters: its first characters, if nothing but prefixes is asked."""
+        whole = self._by_value or self._excluded or self._low.everyone or self._high.everyone
+        return None if whole or not self._prefix_lengths else max(self._prefix_lengths)
 
     def _work_out(self, value: Any) -> int:
         # Each part is a subset of the mask it is taken from, so that xor is "all but these".
