@@ -24,7 +24,8 @@ from (
     select *, sum(count) over (order by last_at, writer, number) - count as before
     from (
         select writer, number, last_at, count, sizes, bodies from receipt_batch
-        where last_at >= $1 and (last_at, writer, number) > ($3, $4, $5) and first_at < $2
+        where last_at >= $1 and (last_at, writer, number) > ($3, $4, $5)
+        and last_at < $2::timestamptz + interval '1 hour' and first_at < $2  -- no batch takes that long
         order by last_at, writer, number limit $6
     ) as near
 ) as batch
