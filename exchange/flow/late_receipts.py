@@ -20,7 +20,7 @@ YOUNG_S: Final = 2.0
 """How long after its ping a receipt may still be on its way."""
 
 PAUSES_S: Final = (0.01, 0.02, 0.04, 0.08, 0.15, 0.2)
-"""Between two looks: half a second together; most receipts are there after 30 ms."""
+"""Between two looks: half a second together; most receipts are there after 20 ms."""
 
 MOST_WAITING: Final = 64
 """Callers waiting in one worker at most: ids can be made up, and each look asks the database."""
