@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from exchange.embedded.accounts import choose_account
-from exchange.embedded.faults import StoreFailed
+from exchange.embedded.faults import StoreFailed, StoreUnavailable
 from exchange.embedded.home import Home
 from exchange.embedded.postgres import Postgres
 from exchange.embedded.server import Server
@@ -107,6 +107,12 @@ class EmbeddedStores:
                     server.start()
                 except OSError as fault:
                     raise StoreFailed(f"cannot start {server.name} again: {fault}") from fault
+                except StoreUnavailable:
+                    raise
+                except StoreFailed as fault:
+                    # It may have been killed once more while it came up: the count ends this.
+                    self._log(f"{fault}\n{server.name} is tried again")
+                    continue
                 started.append(server.name)
         return started
 

@@ -218,6 +218,20 @@ class TestDeaths:
             with pytest.raises(StoreFailed, match="died more than 2 times"):
                 stores.watch_once()
 
+    async def test_a_server_that_dies_while_it_is_started_again_is_tried_once_more(
+        self, home: Path
+    ) -> None:
+        settings = home / "postgres" / "postgresql.conf"
+        with EmbeddedStores(home) as stores:
+            await write(stores.urls, "kept")
+            kill(stores.postgres_pid)
+            before = settings.read_text()
+            settings.write_text("no_such_setting = 1\n")
+            assert stores.watch_once() == []
+            settings.write_text(before)
+            assert stores.watch_once() == ["postgres"]
+            assert await read(stores.urls) == ("kept", "kept")
+
     async def test_servers_outlive_a_killed_supervisor_and_are_taken_over(self, home: Path) -> None:
         left = leave_orphans(home)
         with EmbeddedStores(home) as stores:

@@ -42,7 +42,8 @@ async def held_by(pid: int, line: Wire) -> Held:
     bidders = _figure(text, "exchange_bidders_connections")
     return Held(
         files=len(files) - bidders,
-        connections=sum(name in sockets for name in files) - bidders,
+        # A bidder is counted from the moment it is dialled, before there is a socket.
+        connections=max(sum(name in sockets for name in files) - bidders, 0),
         memory_mb=_resident_kb(pid) / 1024,
         tasks=_figure(text, "exchange_tasks"),
         bidders=bidders,
