@@ -64,9 +64,9 @@ class LateReceipts:
 
 
 def made_at_s(ping_id: str) -> float | None:
-    """When an id was made, in seconds since 1970; None if it does not say."""
+    """When an id was made, in seconds since 1970; None if it does not say, or is not ours."""
     try:
         made = UUID(ping_id)
     except ValueError:
         return None
-    return (made.int >> 80) / 1000 if made.version == 7 else None
+    return (made.int >> 80) / 1000 if made.version == 7 and str(made) == ping_id else None

@@ -13,7 +13,7 @@ from typing import Final
 from exchange.stores.postgres import Postgres
 
 BATCHES_AT_ONCE: Final = 5_000
-"""Batches of receipts dropped in one turn: at a turn a minute, as many as a busy worker writes."""
+"""Batches of receipts a worker drops in one turn: at a turn a minute, as many as it ever writes."""
 
 CAMPAIGNS_AT_ONCE: Final = 5_000
 """Past versions of campaigns dropped in one turn."""

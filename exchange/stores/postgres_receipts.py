@@ -36,13 +36,14 @@ PAUSE_S: Final = 0.015
 BATCH_LIFE: Final = timedelta(seconds=1)
 """No batch has receipts decided further apart: where a ping is looked for is told by its time."""
 
-LOOKED_FOR_MS: Final = 60_000
-"""How much younger than a ping the last of its batch may be: far more than the longest ping."""
+LOOKED_FOR_MS: Final = 300_000
+"""How much younger than a ping the last of its batch may be, by their ids; see `_is_far`."""
 
 AGAIN_S: Final = 0.5
 """Pause before a write that failed is tried again."""
 
 _BY_TIME: Final = 7  # the version of ids that begin with their time, RFC 9562
+_MINUTES: Final = 8  # their first digits: the time in steps of 65.5 s
 
 
 def utc_day(at: datetime) -> date:
@@ -72,7 +73,7 @@ class PostgresReceipts:
         self._writing: ReceiptBatch | None = None
         self._waiting = 0
         self._number = 0
-        self._counting = ReceiptCounting(postgres, today, writer or str(uuid7()))
+        self._counting = ReceiptCounting(postgres, today, writer or str(uuid7()), on_error)
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = self._flushing = False
@@ -104,6 +105,7 @@ class PostgresReceipts:
             or len(batch) >= BATCH
             or receipt.decided_at - batch.first_at > BATCH_LIFE
             or receipt.ping_id in batch.receipts
+            or _is_far(receipt.ping_id, batch.first_ping)
         ):
             self._number += 1
             batch = ReceiptBatch(self._today, self._number)
@@ -206,13 +208,29 @@ class PostgresReceipts:
             self._writing = None
 
 
+def _is_far(ping_id: PingId, other: PingId) -> bool:
+    """Whether two ids are too far apart in time for one batch: some two minutes or more.
+
+    A machine that slept wakes with pings of before; a clock may have been put back.
+    """
+    if ping_id[:_MINUTES] == other[:_MINUTES]:
+        return False
+    try:
+        return abs(int(ping_id[:_MINUTES], 16) - int(other[:_MINUTES], 16)) > 1
+    except ValueError:
+        return False
+
+
 def _latest_beside(ping_id: PingId) -> str | None:
-    """The greatest id that a ping written together with this one can have; None if this is none."""
+    """The greatest id that a ping written together with this one can have; None if this is none.
+
+    Only as we write ids: any other text would be looked for among all there are.
+    """
     try:
         known = UUID(ping_id)
     except ValueError:
         return None
-    if known.version != _BY_TIME:
+    if known.version != _BY_TIME or str(known) != ping_id:
         return None
     digits = f"{(known.int >> 80) + LOOKED_FOR_MS:012x}"
     return f"{digits[:8]}-{digits[8:]}~"

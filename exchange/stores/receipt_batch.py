@@ -27,10 +27,13 @@ class ReceiptBatch:
     """Some receipts in the order they came; ``today`` is the market's day of a time.
 
     ``number`` is its place among its writer's, ``tally`` what its receipts add up to; ``stripped``
-    is how many of them lost their candidates. ``first_at`` is when the first of them was decided.
+    is how many of them lost their candidates. ``first_at`` is when the earliest of them was
+    decided, ``first_ping`` the one that came first.
     """
 
-    __slots__ = ("_bodies", "_last_at", "first_at", "number", "receipts", "stripped", "tally")
+    __slots__ = (
+        "_bodies", "_last_at", "first_at", "first_ping", "number", "receipts", "stripped", "tally",
+    )  # fmt: skip
 
     def __init__(self, today: Callable[[datetime], date], number: int) -> None:
         self.number = number
@@ -38,6 +41,7 @@ class ReceiptBatch:
         self.receipts: dict[PingId, Receipt] = {}
         self.stripped = 0
         self.first_at = self._last_at = _NEVER
+        self.first_ping = PingId("")
         self._bodies: list[bytes] = []
 
     def __len__(self) -> int:
@@ -48,6 +52,7 @@ class ReceiptBatch:
         at = receipt.decided_at
         if not self.receipts:
             self.first_at = self._last_at = at
+            self.first_ping = receipt.ping_id
         elif at > self._last_at:
             self._last_at = at
         elif at < self.first_at:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from datetime import date, datetime
 from typing import Final
 
+import msgspec
+
 from exchange.stores.ping_tally import Tally, columns_of
 from exchange.stores.postgres import Postgres
 from exchange.stores.receipt_batch import ReceiptBatch, bodies_of
@@ -37,10 +39,17 @@ class ReceiptCounting:
     nothing to note.
     """
 
-    def __init__(self, postgres: Postgres, today: Callable[[datetime], date], writer: str) -> None:
+    def __init__(
+        self,
+        postgres: Postgres,
+        today: Callable[[datetime], date],
+        writer: str,
+        on_error: Callable[[Exception], None],
+    ) -> None:
         self._postgres = postgres
         self._today = today
         self.writer = writer
+        self._on_error = on_error
         self.due_s: float | None = None
         self._counted = self._written = 0
         self._tally = Tally(today)
@@ -80,7 +89,10 @@ class ReceiptCounting:
                 return counted
             tally = Tally(self._today)
             for body in bodies_of(batch["sizes"], batch["bodies"]):
-                tally.add(read_receipt(body))
+                try:
+                    tally.add(read_receipt(body))
+                except msgspec.MsgspecError as error:
+                    self._on_error(error)  # one that cannot be read keeps no other from counting
             tallies = columns_of(tally.lines())
             await self._postgres.value("count_receipts", writer, counted, batch["number"], tallies)
             await asyncio.sleep(_PAUSE_S)

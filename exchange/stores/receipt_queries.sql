@@ -35,7 +35,8 @@ order by last_at, writer, number
 -- name: drop_receipts
 delete from receipt_batch where (writer, number) in (
     select writer, number from receipt_batch where last_at < $1
-    order by last_at, writer, number limit $2)
+    order by last_at, writer, number limit $2
+    for update skip locked)  -- workers drop others at once, not the same
 
 -- name: drop_receipt_writers
 delete from receipt_writer w

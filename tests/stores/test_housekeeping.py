@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from exchange.stores import housekeeping
 from exchange.stores.housekeeping import USAGE_DAYS, Housekeeping
-from exchange.stores.postgres import Postgres
+from exchange.stores.postgres import QUERIES, Postgres
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SOLD = """
@@ -52,6 +53,19 @@ async def test_only_so_many_receipts_are_dropped_in_one_turn_the_oldest_first(
         await add_receipt(postgres, f"{age} days over", NOON - timedelta(days=31 + age))
     await Housekeeping(postgres, 30).tidy(NOON)
     assert await column(postgres, "select pings from receipt_batch") == ["0 days over"]
+
+
+async def test_workers_drop_other_receipts_than_one_another(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "BATCHES_AT_ONCE", 2)
+    for age in range(4):
+        await add_receipt(postgres, f"{age} days over", NOON - timedelta(days=31 + age))
+    async with postgres.connection() as connection, connection.transaction():
+        await connection.execute(QUERIES["drop_receipts"], NOON - timedelta(days=30), 2)
+        async with asyncio.timeout(5):
+            await Housekeeping(postgres, 30).tidy(NOON)
+    assert await column(postgres, "select pings from receipt_batch") == []
 
 
 async def test_versions_of_campaigns_are_kept_as_long_as_receipts(postgres: Postgres) -> None:

@@ -109,6 +109,35 @@ async def test_a_worker_taken_for_dead_counts_only_what_was_not_counted_for_it(
     assert not await PostgresReceipts(postgres, refuse).adopt()
 
 
+async def test_a_receipt_nobody_can_read_keeps_no_other_from_being_counted(
+    postgres: Postgres,
+) -> None:
+    await write(postgres, range(2), writer="0bad")
+    await write(postgres, range(5, 8), writer="good")
+    async with postgres.connection() as connection:
+        await connection.execute(
+            "update receipt_batch set bodies = overlay(bodies placing 'x' from 1 for 1)"
+            " where writer = '0bad'"
+        )
+    told: list[Exception] = []
+    other = PostgresReceipts(postgres, told.append)
+    while await other.adopt():
+        pass
+    assert len(told) == 1
+    assert (await day_pings(postgres))[SELLER] == (4, 0)
+
+
+async def test_batches_whose_writer_was_forgotten_are_counted(postgres: Postgres) -> None:
+    slow = await write(postgres, range(3))
+    async with postgres.connection() as connection:
+        await connection.execute("delete from receipt_writer")
+    slow.start()
+    async with asyncio.timeout(5):
+        await slow.flush()
+    await slow.stop()
+    assert (await day_pings(postgres))[SELLER] == (3, 0)
+
+
 async def test_writers_are_forgotten_with_their_last_receipt(postgres: Postgres) -> None:
     await write(postgres, range(2))
     async with postgres.connection() as connection:

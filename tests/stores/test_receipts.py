@@ -283,6 +283,36 @@ async def test_a_batch_holds_no_receipts_far_apart_in_time(postgres: Postgres) -
     assert [len(batch) for batch in receipts._batches] == [3, 1, 1]
 
 
+async def test_an_id_that_is_not_written_as_ours_is_not_looked_for(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipts = PostgresReceipts(postgres, refuse)
+    receipts.start()
+    receipts.keep(receipt(10))
+    await receipts.flush()
+    await receipts.stop()
+    monkeypatch.setattr(postgres, "_pool", None)
+    known = ping_of(10)
+    for odd in (known.upper(), f"-{known}", known.replace("-", ""), f"{{{known}}}", "nothing"):
+        assert await receipts.get(PingId(odd)) is None
+
+
+async def test_pings_of_before_a_long_sleep_are_not_put_with_those_after_it(
+    postgres: Postgres,
+) -> None:
+    receipts = PostgresReceipts(postgres, refuse)
+    slept = [PingId(f"01a2{minute:04x}-0000-7000-8000-000000000000") for minute in (7, 8, 11, 3)]
+    for ping_id in slept:
+        one = receipt(0)
+        receipts.keep(replace(one, ping_id=ping_id, offer=None))
+    assert [len(batch) for batch in receipts._batches] == [2, 1, 1]
+    receipts.start()
+    await receipts.flush()
+    await receipts.stop()
+    for ping_id in slept:
+        assert await receipts.get(ping_id) is not None
+
+
 def losing_answers(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch, name: str, times: int = 1
 ) -> None:

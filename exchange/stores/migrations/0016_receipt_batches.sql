@@ -2,7 +2,7 @@
 -- long again as all that is written in it, on the core that pings wait for. All workers of the
 -- version before must be stopped.
 
--- A batch is a writer's (a worker's name, and which of its writers), by number. pings and sizes (in
+-- A batch is a writer's (a worker's name), by number. pings and sizes (in
 -- bytes) are apart by commas, and the bodies one behind the other. Ids of pings are in the order of
 -- time (RFC 9562, version 7), so that first_ping and last_ping tell where one is looked for.
 create table receipt_batch (
@@ -84,6 +84,7 @@ declare
     v_counted bigint;
     v_lines text[];
 begin
+    insert into receipt_writer values (p_writer, 0) on conflict do nothing;
     select counted into v_counted from receipt_writer where writer = p_writer for update;
     if v_counted is distinct from p_from then return v_counted; end if;
     update receipt_writer set counted = p_to where writer = p_writer;
