@@ -28,6 +28,15 @@ from exchange.web.problems import WireFault
 GROUP: Final = 32
 """Pings taken through the stages together at most: more gain nothing, and take more memory."""
 
+MANY: Final = 4
+"""Pings on the way from which those that come next gather before they are begun."""
+
+GATHER_S: Final = 0.001
+"""How long they gather, at most. One that goes through all stages alone costs three to four times
+what it costs in a group: at half load a worker has a fifth less to do, and its slowest answers are
+quicker. Where few come, none waits.
+"""
+
 
 class Quick:
     """One ping on its way. ``tell`` takes its answer, ``leave`` sends it the ordinary way."""
@@ -61,6 +70,8 @@ class QuickPings:
         self._reader = PingReader(self._doors.market.verticals, dispatcher.site.limits)
         self._pings = self._doors.ping_groups(self._told)
         self._waiting: list[Quick] = []
+        self._began_at = 0.0
+        self._open = 0
 
     def take(
         self, head: Head, body: bytes, tell: Callable[[Said], None], leave: Callable[[], None]
@@ -77,15 +88,22 @@ class QuickPings:
             return False
         label = head.route.label
         self._dispatcher.begin(label)
+        quick = Quick(label, caller.subject_id, body, tell, leave)
         if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._begin)
-        self._waiting.append(Quick(label, caller.subject_id, body, tell, leave))
+            loop = asyncio.get_running_loop()
+            if self._open >= MANY and quick.started - self._began_at < GATHER_S:
+                loop.call_later(GATHER_S, self._begin)
+            else:
+                loop.call_soon(self._begin)
+        self._waiting.append(quick)
+        self._open += 1
         return True
 
     def _begin(self) -> None:
         """Begin all that wait, in groups; there are never more than there is room for."""
         # Taken out first: whatever happens to these, who comes next is begun again.
         waiting, self._waiting = self._waiting, []
+        self._began_at = perf_counter()
         for first in range(0, len(waiting), GROUP):
             self._begin_group(waiting[first : first + GROUP])
 
@@ -99,6 +117,7 @@ class QuickPings:
             try:
                 asks.append((quick, self._reader.read(quick.body, quick.seller_id, now)))
             except (Invalid, WireFault, MsgspecError, UnicodeDecodeError):
+                self._open -= 1
                 self._dispatcher.leave(quick.label)
                 quick.leave()
             except Exception as error:
@@ -127,5 +146,6 @@ class QuickPings:
             return self._dispatcher.fail(error, quick.label)
 
     def _tell(self, quick: Quick, said: Said) -> None:
+        self._open -= 1
         self._dispatcher.end(quick.label, said.status, quick.started)
         quick.tell(said)
