@@ -197,3 +197,30 @@ async def test_a_turn_that_breaks_off_keeps_nobody_who_comes_later_waiting(
     assert pings.take(head, json.dumps(PING).encode(), told.set_result, lambda: None)
     assert (await asyncio.wait_for(told, 5)).status == 200
     assert len(raised) == 1
+
+
+async def test_pings_gather_where_several_are_on_the_way_and_none_waits_where_few_are(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups: list[int] = []
+
+    def hold(_: QuickPings, group: Sequence[Quick]) -> None:
+        groups.append(len(group))
+
+    monkeypatch.setattr(QuickPings, "_begin_group", hold)
+    monkeypatch.setattr(quick_way, "GATHER_S", 0.1)
+    pings = QuickPings(wire.server._dispatcher)
+    lines = ["POST /v1/ping HTTP/1.1", "Host: x", "Authorization: Bearer key-of-seller"]
+    head = read_head("\r\n".join([*lines, "Content-Length: 9"]).encode())
+    assert head is not None
+    body = json.dumps(PING).encode()
+    for number in range(1, quick_way.MANY + 1):
+        assert pings.take(head, body, lambda _: None, lambda: None)
+        await asyncio.sleep(0)
+        assert groups == [1] * number
+    for _ in range(3):
+        assert pings.take(head, body, lambda _: None, lambda: None)
+        await asyncio.sleep(0)
+    assert len(groups) == quick_way.MANY
+    await asyncio.sleep(0.3)
+    assert groups[quick_way.MANY :] == [3]
