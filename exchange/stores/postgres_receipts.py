@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Final
-from uuid import UUID
 
 from uuid_utils import uuid7
 
 from exchange.core.model import PingId
 from exchange.flow.faults import Unavailable
+from exchange.flow.late_receipts import made_at_s
 from exchange.flow.ports import Receipt
 from exchange.stores.postgres import Postgres
 from exchange.stores.receipt_batch import ReceiptBatch
@@ -34,7 +34,7 @@ PAUSE_S: Final = 0.015
 """Between batches: long enough to gather, short enough that a receipt is there when asked for."""
 
 BATCH_LIFE: Final = timedelta(seconds=1)
-"""No batch has receipts decided further apart: where a ping is looked for is told by its time."""
+"""No batch has receipts decided further apart, so that a day's are read about in their order."""
 
 LOOKED_FOR_MS: Final = 300_000
 """How much younger than a ping the last of its batch may be, by their ids; see `_is_far`."""
@@ -42,8 +42,7 @@ LOOKED_FOR_MS: Final = 300_000
 AGAIN_S: Final = 0.5
 """Pause before a write that failed is tried again."""
 
-_BY_TIME: Final = 7  # the version of ids that begin with their time, RFC 9562
-_MINUTES: Final = 8  # their first digits: the time in steps of 65.5 s
+_COARSE: Final = 8  # first digits of an id, which tell its time in steps of 65.5 s (RFC 9562, v7)
 
 
 def utc_day(at: datetime) -> date:
@@ -213,10 +212,10 @@ def _is_far(ping_id: PingId, other: PingId) -> bool:
 
     A machine that slept wakes with pings of before; a clock may have been put back.
     """
-    if ping_id[:_MINUTES] == other[:_MINUTES]:
+    if ping_id[:_COARSE] == other[:_COARSE]:
         return False
     try:
-        return abs(int(ping_id[:_MINUTES], 16) - int(other[:_MINUTES], 16)) > 1
+        return abs(int(ping_id[:_COARSE], 16) - int(other[:_COARSE], 16)) > 1
     except ValueError:
         return False
 
@@ -226,11 +225,8 @@ def _latest_beside(ping_id: PingId) -> str | None:
 
     Only as we write ids: any other text would be looked for among all there are.
     """
-    try:
-        known = UUID(ping_id)
-    except ValueError:
+    made_s = made_at_s(ping_id)
+    if made_s is None:
         return None
-    if known.version != _BY_TIME or str(known) != ping_id:
-        return None
-    digits = f"{(known.int >> 80) + LOOKED_FOR_MS:012x}"
+    digits = f"{round(made_s * 1_000) + LOOKED_FOR_MS:012x}"
     return f"{digits[:8]}-{digits[8:]}~"
