@@ -358,8 +358,8 @@ class Exchange:
         return self._asking.open
 
     async def ping(self, ping: Ping) -> Receipt:
-        """Hold the auction for a ping."""
-        return await self.pinging.ping(ping)
+        """Hold the auction for a ping; gives its receipt as it will be read."""
+        return tell_line(await self.pinging.ping(ping), self._secrets.draw_key)
 
     def ping_groups(self, told: Told[T]) -> PingGroups[T]:
         """A way to hold the auctions of many pings together; ``told`` hears of each."""

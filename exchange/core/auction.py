@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from exchange.core.contract import Deal, apply_terms
 from exchange.core.index import Gated
@@ -415,6 +416,31 @@ def line_of(offer: Offer, draw_key: bytes) -> tuple[Candidate, ...]:
         )
         for place, ranked in enumerate(offer.ranks, start=1)
     )
+
+
+def tell_whole(
+    candidates: tuple[Candidate, ...], offer: Offer | None, draw_key: bytes, ping_id: PingId
+) -> tuple[Candidate, ...]:
+    """A receipt's candidates with those its offer keeps, and with every draw.
+
+    Whoever leads the line is among the candidates where the receipt tells the line itself.
+    """
+    if offer is not None and not any(candidate.rank == 1 for candidate in candidates):
+        candidates = (*line_of(offer, draw_key), *candidates)
+    if any(_lacks_draw(candidate) for candidate in candidates):
+        drawer = Drawer(draw_key, ping_id)
+        return tuple(
+            replace(candidate, draw=drawer.draw(candidate.campaign_id))
+            if _lacks_draw(candidate)
+            else candidate
+            for candidate in candidates
+        )
+    return candidates
+
+
+def _lacks_draw(candidate: Candidate) -> bool:
+    """A draw that settled nothing was not made, and is made where somebody reads."""
+    return candidate.base_cents is not None and candidate.draw is None
 
 
 def _why_behind(ranked: Ranked, place: int, offer: Offer) -> Reason | None:

@@ -13,8 +13,9 @@ from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
-from exchange.core.auction import NOTHING_HEARD, Decision, decide, in_line, line_of
+from exchange.core.auction import NOTHING_HEARD, Decision, decide, in_line, tell_whole
 from exchange.core.index import Gated
 from exchange.core.market import Market
 from exchange.core.model import Offer, Ping
@@ -26,6 +27,7 @@ from exchange.core.race import race
 from exchange.core.reasons import Reason
 from exchange.core.remote import Hearing
 from exchange.core.screen import DuplicateWindows, SeenContact, bought_before, screen
+from exchange.core.short_race import is_ordinary, short_race
 from exchange.core.verticals import Vertical
 from exchange.flow.asking import Asking
 from exchange.flow.ports import Clock, KeptFacts, Offers, Receipt, Receipts
@@ -207,10 +209,12 @@ class Pinging:
         """Hold the auction: every campaign spelled out where they are few, else the contenders."""
         started = self._stopwatch()
         market, ping, now, key = self._market, opened.ping, opened.now, self._terms.draw_key
-        if len(market.indexes[ping.vertical].runners) <= SPELLED_OUT:
-            decision = decide(market, ping, now, key, heard, opened.gated)
-        else:
+        if len(market.indexes[ping.vertical].runners) > SPELLED_OUT:
             decision = race(market, ping, now, key, heard, opened.gated)
+        elif is_ordinary(market, ping, now):
+            decision = short_race(market, ping, now, key, heard, opened.gated)
+        else:
+            decision = decide(market, ping, now, key, heard, opened.gated)
         opened.lap.rank_ns += self._stopwatch() - started
         return decision
 
@@ -265,7 +269,7 @@ class Pinging:
         refused = self._screen(ping, seen, now)
         if refused is not None:
             return self._refuse(ping, decided.attributes, now, refused)
-        ping = msgspec.structs.replace(
+        ping = replace(
             ping,
             sold_to=bought_before(ping, seen, self._terms.windows, now),
             suppressed_by=seen.suppressed_by,
@@ -286,7 +290,7 @@ class Pinging:
     def _refuse(self, ping: Ping, attributes: Raw, now: datetime, reason: Reason) -> Receipt:
         if Reason.CONSENT_INCOMPLETE <= reason <= Reason.CONSENT_TEXT:
             flaws = _consent_flaws(ping, self._market.verticals[ping.vertical], now)
-            ping = msgspec.structs.replace(ping, flaws=flaws)
+            ping = replace(ping, flaws=flaws)
         receipt = self._receipt(
             ping, attributes, now, "refused", reason=reason, reasons={reason.code: 1}
         )
@@ -393,11 +397,7 @@ def facts_of(ping: Ping, offer: Offer | None, reasons: Mapping[str, int]) -> Kep
 def tell_line(receipt: Receipt, draw_key: bytes) -> Receipt:
     """A receipt with those in line for its offer among its candidates.
 
-    Over many campaigns they are kept once, in the offer, and told when somebody reads.
+    They are kept once, in the offer, and told when somebody reads.
     """
-    offer = receipt.offer
-    if offer is None or any(candidate.rank is not None for candidate in receipt.candidates):
-        return receipt
-    return msgspec.structs.replace(
-        receipt, candidates=(*line_of(offer, draw_key), *receipt.candidates)
-    )
+    told = tell_whole(receipt.candidates, receipt.offer, draw_key, receipt.ping_id)
+    return receipt if told is receipt.candidates else replace(receipt, candidates=told)

@@ -223,7 +223,7 @@ def _count_companies(receipt: Receipt, group: _Group) -> None:
     ranked = False
     for candidate in receipt.candidates:
         near = _WON if candidate.reason is None else _NEAR[candidate.reason]
-        if candidate.rank is not None:
+        if candidate.rank == 1:
             ranked = True
         if near > nearest.get(candidate.company_id, 0):
             nearest[candidate.company_id] = near
