@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from time import time
 from typing import TYPE_CHECKING, Final
 
@@ -49,6 +50,12 @@ _OWN: Final = frozenset(
 
 _TIMESTAMP: Final = TIMESTAMP_HEADER.encode()
 _SIGNATURE: Final = SIGNATURE_HEADER.encode()
+
+
+@lru_cache(maxsize=4_096)
+def _length(body_bytes: int) -> bytes:
+    """The end of a head: bodies are of few lengths."""
+    return b"\r\nContent-Length: %d\r\n\r\n" % body_bytes
 
 
 class Unsendable(Exception):
@@ -166,7 +173,7 @@ class PlainLetter(Letter):
         if second != self._second:
             self._begin(call, second)
         signature = self._signer.sign(self._stamp, body).encode()
-        return b"%b%b\r\nContent-Length: %d\r\n\r\n%b" % (self._begun, signature, len(body), body)
+        return b"".join((self._begun, signature, _length(len(body)), body))
 
     def read_known(self, call: Call, known: KnownHead, body: bytes) -> BidRead:
         """Read a whole answer whose head is known."""

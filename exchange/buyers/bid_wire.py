@@ -39,7 +39,7 @@ class PingWriter:
             self._begin(question)
         if self._ending != (asked.share, timeout_ms):
             self._end(question, asked.share, timeout_ms)
-        return b"%b%b%b" % (self._before, _encode(asked.campaign_id), self._ended)
+        return b"".join((self._before, _encode(asked.campaign_id), self._ended))
 
     def _begin(self, question: Question) -> None:
         self._question = question

@@ -44,7 +44,10 @@ class Gated(Struct, frozen=True, gc=False):
 
 
 class VerticalIndex:
-    """Masks over the campaigns of one vertical."""
+    """Masks over the campaigns of one vertical.
+
+    ``changes`` only grows: with every campaign that came, went, moved or is worth another price.
+    """
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class VerticalIndex:
         self.quotes: list[Quote | None] = []
         self.tops: list[int] = []
         self.everyone = 0
+        self.changes = 0
         self._of_company: dict[CompanyId, int] = {}
         self._campaigns: dict[CompanyId, dict[CampaignId, None]] = {}
         self._weighed: dict[CompanyId, Standing | None] = {}
@@ -270,12 +274,14 @@ class VerticalIndex:
             if self.shelf.reprice(campaign_id, top):
                 self.tops[slot] = top
                 self.quotes[slot] = None
+                self.changes += 1
             else:
                 self._leave(runner, self.shelf.take(campaign_id))
                 self._put(runner)
 
     def _enter(self, runner: Runner, slot: int) -> None:
         campaign, bit = runner.campaign, 1 << slot
+        self.changes += 1
         for masks in self._by_seller.values():
             masks.enter(campaign.company_id, bit)
         while len(self.tops) <= slot:
@@ -305,6 +311,7 @@ class VerticalIndex:
 
     def _leave(self, runner: Runner, slot: int) -> None:
         campaign, keep = runner.campaign, ~(1 << slot)
+        self.changes += 1
         for masks in self._by_seller.values():
             masks.leave(campaign.company_id, 1 << slot)
         self._filters.remove(slot)

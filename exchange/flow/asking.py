@@ -24,9 +24,15 @@ MOST_ASKED: Final = 200
 MOST_KNOWN: Final = 10_000
 """Campaigns whose ways of being asked are remembered."""
 
+MOST_CIRCLES: Final = 256
+"""Sets of campaigns of which it is remembered who is asked."""
+
 
 Told = Callable[[Hearing], None]
 """Told what bidders said, by campaign and share count."""
+
+_Circle = tuple[VerticalIndex, int, int]
+"""A vertical, who may bid in it, and at how many buyers at most."""
 
 
 class Asking:
@@ -35,6 +41,8 @@ class Asking:
     def __init__(self, bidders: Bidders) -> None:
         self._bidders = bidders
         self._known: dict[CampaignId, tuple[Campaign, tuple[Asked, ...]]] = {}
+        self._circles: dict[_Circle, tuple[int, Sequence[Asked]]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.open = 0
 
     async def ask(self, ping: Ping, attributes: Raw, index: VerticalIndex, gated: Gated) -> Hearing:
@@ -42,7 +50,7 @@ class Asking:
         asked = self._whom(ping, index, gated)
         self.open += 1
         try:
-            said = await self._bidders.ask(_what(ping, attributes), asked, _by_when(ping))
+            said = await self._bidders.ask(_what(ping, attributes), asked, self._by_when(ping))
         finally:
             self.open -= 1
         return _hearing(said)
@@ -55,7 +63,7 @@ class Asking:
         self.open += 1
         try:
             self._bidders.begin(
-                _what(ping, attributes), asked, _by_when(ping), partial(self._heard, told)
+                _what(ping, attributes), asked, self._by_when(ping), partial(self._heard, told)
             )
         except BaseException:
             self.open -= 1
@@ -65,8 +73,29 @@ class Asking:
         self.open -= 1
         told(_hearing(said))
 
-    def _whom(self, ping: Ping, index: VerticalIndex, gated: Gated) -> list[Asked]:
-        slots = list(slots_of(gated.mask & index.remote))
+    def _by_when(self, ping: Ping) -> float:
+        # One loop asks; to be told which costs a system call each time.
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        return loop.time() + ping.timeout_ms / 1000
+
+    def _whom(self, ping: Ping, index: VerticalIndex, gated: Gated) -> Sequence[Asked]:
+        mask = gated.mask & index.remote
+        if index.has_terms(ping.seller_id):
+            return self._choose(ping, index, mask)
+        circle = (index, mask, ping.max_buyers)
+        before = self._circles.get(circle)
+        if before is not None and before[0] == index.changes:
+            return before[1]
+        asked = self._choose(ping, index, mask)
+        if len(self._circles) >= MOST_CIRCLES:
+            self._circles.clear()
+        self._circles[circle] = index.changes, asked
+        return asked
+
+    def _choose(self, ping: Ping, index: VerticalIndex, mask: int) -> Sequence[Asked]:
+        slots = list(slots_of(mask))
         if len(slots) > MOST_ASKED:
             slots.sort(key=index.tops.__getitem__, reverse=True)
         known, most, seller_id = self._known, ping.max_buyers, ping.seller_id
@@ -111,10 +140,6 @@ def _what(ping: Ping, attributes: Raw) -> Question:
         test=ping.test,
         quality_score=ping.quality_score,
     )
-
-
-def _by_when(ping: Ping) -> float:
-    return asyncio.get_running_loop().time() + ping.timeout_ms / 1000
 
 
 def _hearing(said: Sequence[Said]) -> Hearing:
