@@ -1,12 +1,13 @@
-"""The auction over few campaigns, for a lead with one round and no contract: the ordinary one.
+"""The auction over few campaigns of a lead under no contract, which is nearly every lead's.
 
 Every campaign is priced, and the lead comes to the same award and the same reasons as by
-`auction.decide`. Told are only those the offer does not keep, and their draws only where one was
-needed: `auction.tell_whole` adds the rest. Source: rules §7.
+`auction.decide`. Told are only those the offer does not keep, and draws only where one was needed:
+`auction.tell_whole` adds the rest. Source: rules §7.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import Final
@@ -20,72 +21,115 @@ from exchange.core.model import CompanyId, Ping, Ranked
 from exchange.core.quote import Price, Quote, price_at, price_of, ranked_of
 from exchange.core.reasons import Reason
 from exchange.core.remote import Hearing
+from exchange.core.standing import Verdict
 
 _BY_PRICE: Final = itemgetter(0)
-_OUTBID: Final = Reason.OUTBID.code
 
 Entrant = tuple[int, int, Price, Quote, str | None]
 """A price at one share count: minus its rectified cents, its slot, all of it, whose it is, and the
 token of the company's own bidder."""
 
 
-def is_ordinary(market: Market, ping: Ping, now: datetime) -> bool:
-    """Whether a lead has one round, and none of its prices is under a contract."""
-    if market.contracts.sellers and market.contracts.deals(ping.seller_id, now) is not None:
-        return False
-    return ping.vertical not in market.premium or not is_premium(market, ping)
+def is_under_contract(market: Market, ping: Ping, now: datetime) -> bool:
+    """Whether any company has a contract with a ping's seller: then the plain scan decides."""
+    contracts = market.contracts
+    return bool(contracts.sellers) and contracts.deals(ping.seller_id, now) is not None
 
 
 def short_race(
     market: Market, ping: Ping, now: datetime, draw_key: bytes, heard: Hearing, gated: Gated
 ) -> Decision:
-    """Hold the auction for an ordinary lead; ``heard`` is what companies' own bidders said.
+    """Hold the auction for a lead under no contract; ``heard`` is what companies' bidders said.
 
     ``draw_key`` (16 to 64 bytes) seeds fair ties, ``gated`` says who may bid.
     """
-    by_share, told = _enter(market, ping, now, heard, gated.mask)
-    most, share, best = -1, 1, _Line([], ping, draw_key)
-    for taken in sorted(by_share):
-        line = _Line(by_share[taken], ping, draw_key)
-        worth = -sum([entrant[0] for entrant in line.placed[:taken]])
-        if worth > most:
-            most, share, best = worth, taken, line
-    winners = min(share, len(best.placed))
-    kept = winners + market.policy.max_ranks
-    ranks = tuple([best.place(entrant) for entrant in best.placed[:kept]])
-    for rank, entrant in enumerate(best.placed[kept:], kept + 1):
-        told.append(best.tell(entrant, share, Reason.OUTBID, rank))
-    for entrant in best.again:
-        told.append(best.tell(entrant, share, Reason.SAME_COMPANY))
-    for taken, entrants in by_share.items():
-        if taken != share:
-            told += [best.tell(entrant, taken, Reason.SHARE_COUNT) for entrant in entrants]
-    counts = {_OUTBID: len(ranks) - winners} if len(ranks) > winners else {}
-    for candidate in told:
-        if candidate.reason is not None:
-            code = candidate.reason.code
-            counts[code] = counts.get(code, 0) + 1
-    return Decision(
-        award=Award(share=share, winners=winners, ranks=ranks),
-        candidates=tuple(told),
-        reasons=counts,
-        premium=False,
-    )
+    return _ShortRace(market, ping, now, draw_key, heard).run(gated.mask)
 
 
-class _Line:
-    """The entrants of one share count: ``placed`` in their order, of each company its best;
-    ``again`` those of companies that stand there already.
-    """
+class _ShortRace:
+    """One ping's way through few campaigns."""
 
-    __slots__ = ("_drawer", "again", "placed")
+    __slots__ = ("_draw_key", "_drawer", "_heard", "_market", "_now", "_ping", "_premium", "_told")
 
-    def __init__(self, entrants: list[Entrant], ping: Ping, draw_key: bytes) -> None:
+    def __init__(
+        self, market: Market, ping: Ping, now: datetime, draw_key: bytes, heard: Hearing
+    ) -> None:
+        self._market = market
+        self._ping = ping
+        self._now = now
+        self._draw_key = draw_key
+        self._heard = heard
+        self._premium = ping.vertical in market.premium and is_premium(market, ping)
         self._drawer: Drawer | None = None
+        self._told: list[Candidate] = []
+
+    def run(self, mask: int) -> Decision:
+        entered = self._enter(mask)
+        first = self._first_round(entered) if self._premium else {}
+        share, placed, again = self._best(first or entered)
+        winners = min(share, len(placed))
+        if first:
+            # Those of the second round stand in line behind those of the first.
+            late = [one for one in entered[share] if not self._is_first(one[3])]
+            placed_late, again_late = self._line(late)
+            placed, again = placed + placed_late, again + again_late
+        kept = winners + self._market.policy.max_ranks
+        counts: dict[str, int] = {}
+        for rank, entrant in enumerate(placed[winners:], winners + 1):
+            reason = Reason.OUTBID
+            if first and not self._is_first(entrant[3]):
+                reason = Reason.FIRST_LOOK
+            if rank > kept:
+                self._tell(entrant, share, reason, rank)
+            else:
+                counts[reason.code] = counts.get(reason.code, 0) + 1
+        for entrant in again:
+            is_late = first and not self._is_first(entrant[3])
+            self._tell(entrant, share, Reason.FIRST_LOOK if is_late else Reason.SAME_COMPANY)
+        for other, entrants in entered.items():
+            if other != share:
+                for entrant in entrants:
+                    self._tell(entrant, other, Reason.SHARE_COUNT)
+        for candidate in self._told:
+            if candidate.reason is not None:
+                code = candidate.reason.code
+                counts[code] = counts.get(code, 0) + 1
+        ranks = tuple([self._place(entrant) for entrant in placed[:kept]])
+        return Decision(
+            award=Award(share=share, winners=winners, ranks=ranks),
+            candidates=tuple(self._told),
+            reasons=counts,
+            premium=self._premium,
+        )
+
+    # --- who stands where -------------------------------------------------------------------------
+
+    def _first_round(self, entered: Mapping[int, Sequence[Entrant]]) -> dict[int, list[Entrant]]:
+        """Of those that entered who is in the first round, where a lead is premium."""
+        return {
+            share: first
+            for share, entrants in entered.items()
+            if (first := [entrant for entrant in entrants if self._is_first(entrant[3])])
+        }
+
+    def _best(
+        self, entered: Mapping[int, list[Entrant]]
+    ) -> tuple[int, list[Entrant], list[Entrant]]:
+        """The share count whose best prices sum highest (the smaller on ties), and its line."""
+        most, best = -1, (1, list[Entrant](), list[Entrant]())
+        for share in sorted(entered):
+            placed, again = self._line(entered[share])
+            worth = -sum([entrant[0] for entrant in placed[:share]])
+            if worth > most:
+                most, best = worth, (share, placed, again)
+        return best
+
+    def _line(self, entrants: list[Entrant]) -> tuple[list[Entrant], list[Entrant]]:
+        """Entrants of one share count in their order, of each company its best; and the others."""
         if len(entrants) > 1:
             entrants.sort(key=_BY_PRICE)
             if len(set(map(_BY_PRICE, entrants))) != len(entrants):
-                self._drawer = drawer = Drawer(draw_key, ping.ping_id)
+                drawer = self._drawer = Drawer(self._draw_key, self._ping.ping_id)
                 entrants.sort(
                     key=lambda entrant: (
                         entrant[0],
@@ -95,16 +139,22 @@ class _Line:
                     )
                 )
         best: dict[CompanyId, Entrant] = {}
-        self.again: list[Entrant] = []
+        again: list[Entrant] = []
         for entrant in entrants:
             if best.setdefault(entrant[3].company_id, entrant) is not entrant:
-                self.again.append(entrant)
-        self.placed = list(best.values())
+                again.append(entrant)
+        return list(best.values()), again
 
-    def place(self, entrant: Entrant) -> Ranked:
+    def _is_first(self, quote: Quote) -> bool:
+        return self._premium and quote.standing.verdict is Verdict.QUALIFIED
+
+    def _drawn(self, quote: Quote) -> int | None:
+        return None if self._drawer is None else self._drawer.draw(quote.campaign_id)
+
+    def _place(self, entrant: Entrant) -> Ranked:
         """An entrant as the offer keeps it."""
         _, _, price, quote, token = entrant
-        if token is None and self._drawer is None:
+        if token is None and self._drawer is None and not self._premium:
             return quote.in_line.get(price.base_cents) or ranked_of(quote, price)
         return Ranked(
             campaign_id=quote.campaign_id,
@@ -114,106 +164,105 @@ class _Line:
             charged_cents=price.charged_cents,
             rejected=quote.standing.rejected,
             assigned=quote.standing.assigned,
+            first_look=self._is_first(quote),
             token=token,
-            drawn=None if self._drawer is None else self._drawer.draw(quote.campaign_id),
+            drawn=self._drawn(quote),
         )
 
-    def tell(
-        self, entrant: Entrant, share: int, reason: Reason, rank: int | None = None
+    # --- who is told ------------------------------------------------------------------------------
+
+    def _tell(self, entrant: Entrant, share: int, reason: Reason, rank: int | None = None) -> None:
+        self._told.append(
+            self._lost(entrant[3], entrant[2], share, reason, rank, self._drawn(entrant[3]))
+        )
+
+    def _lost(
+        self,
+        quote: Quote,
+        price: Price,
+        share: int,
+        reason: Reason,
+        rank: int | None = None,
+        drawn: int | None = None,
     ) -> Candidate:
-        """An entrant as the receipt keeps it."""
-        quote = entrant[3]
-        drawn = None if self._drawer is None else self._drawer.draw(quote.campaign_id)
-        return _lost(quote, entrant[2], share, reason, rank, drawn)
+        standing = quote.standing
+        return Candidate(
+            campaign_id=quote.campaign_id,
+            company_id=quote.company_id,
+            outcome="lost",
+            reason=reason,
+            share=share,
+            base_cents=price.base_cents,
+            rejected=standing.rejected,
+            assigned=standing.assigned,
+            rectified_cents=price.rectified_cents,
+            charged_cents=price.charged_cents,
+            rank=rank,
+            draw=drawn,
+            first_look=self._is_first(quote),
+        )
 
+    # --- who enters -------------------------------------------------------------------------------
 
-def _enter(
-    market: Market, ping: Ping, now: datetime, heard: Hearing, mask: int
-) -> tuple[dict[int, list[Entrant]], list[Candidate]]:
-    """The prices that stand, by share count; and why the other campaigns have none."""
-    index, policy, attributes = market.indexes[ping.vertical], market.policy, ping.attributes
-    fallen: list[Candidate] = []
-    if mask != index.everyone:
-        mask = _tell_kept_away(market, ping, now, mask, fallen)
-    floor, least = max(market.verticals[ping.vertical].floor_cents, 1), ping.min_price_cents
-    quotes, tight, shares = index.quotes, index.tight, range(1, ping.max_buyers + 1)
-    by_share: dict[int, list[Entrant]] = {}
-    for slot in slots_of(mask):
-        quote = quotes[slot] or index.quote(slot)
-        lost: Candidate | None = None
-        no_room: Reason | None = None
-        silent: Reason | None = None
-        stands = False
-        token: str | None = None
-        for share in shares:
-            if quote.is_remote:
-                base, token, reason = ask_heard(quote.runner.campaign, share, heard)
-                silent = silent or reason
-                price = None if base is None else price_at(quote, base, policy)
-            else:
-                price = price_of(quote, attributes, share, policy)
-            if price is None:
-                continue
-            if tight >> slot & 1:
-                campaign, company = quote.runner.campaign, market.companies[quote.company_id]
-                reason = why_no_room(campaign, company, now, price.charged_cents)
-                if reason is not None:
+    def _enter(self, mask: int) -> dict[int, list[Entrant]]:
+        """The prices that stand, by share count; why other campaigns have none is told."""
+        market, ping, heard = self._market, self._ping, self._heard
+        index, policy = market.indexes[ping.vertical], market.policy
+        if mask != index.everyone:
+            mask |= self._tell_kept_away(index.everyone ^ mask)
+        floor, least = max(market.verticals[ping.vertical].floor_cents, 1), ping.min_price_cents
+        quotes, tight, shares = index.quotes, index.tight, range(1, ping.max_buyers + 1)
+        entered: dict[int, list[Entrant]] = {}
+        for slot in slots_of(mask):
+            quote = quotes[slot] or index.quote(slot)
+            lost: Candidate | None = None
+            no_room: Reason | None = None
+            silent: Reason | None = None
+            stands = False
+            token: str | None = None
+            for share in shares:
+                if quote.is_remote:
+                    base, token, reason = ask_heard(quote.runner.campaign, share, heard)
+                    silent = silent or reason
+                    price = None if base is None else price_at(quote, base, policy)
+                else:
+                    price = price_of(quote, ping.attributes, share, policy)
+                if price is None:
+                    continue
+                if tight >> slot & 1 and (reason := self._no_room(quote, price)) is not None:
                     no_room = no_room or reason
                     continue
-            rectified = price.rectified_cents
-            if rectified < floor:
-                lost = lost or _lost(quote, price, share, Reason.BELOW_FLOOR)
-            elif price.seller_cents < least:
-                lost = lost or _lost(quote, price, share, Reason.BELOW_MIN_PRICE)
-            else:
-                stands = True
-                by_share.setdefault(share, []).append((-rectified, slot, price, quote, token))
-        if not stands:
-            kept_away = no_room or silent
-            if lost is None and kept_away is not None:
-                lost = no_bid(quote.runner, kept_away)
+                rectified = price.rectified_cents
+                if rectified < floor:
+                    lost = lost or self._lost(quote, price, share, Reason.BELOW_FLOOR)
+                elif price.seller_cents < least:
+                    lost = lost or self._lost(quote, price, share, Reason.BELOW_MIN_PRICE)
+                else:
+                    stands = True
+                    entered.setdefault(share, []).append((-rectified, slot, price, quote, token))
+            if stands:
+                continue
             if lost is not None:
-                fallen.append(lost)
-    return by_share, fallen
+                self._told.append(lost)
+            elif (kept_away := no_room or silent) is not None:
+                self._told.append(no_bid(quote.runner, kept_away))
+        return entered
 
+    def _no_room(self, quote: Quote, price: Price) -> Reason | None:
+        company = self._market.companies[quote.company_id]
+        return why_no_room(quote.runner.campaign, company, self._now, price.charged_cents)
 
-def _tell_kept_away(
-    market: Market, ping: Ping, now: datetime, mask: int, fallen: list[Candidate]
-) -> int:
-    """Tell why campaigns outside a mask do not bid; gives the mask, with any that may after all."""
-    index = market.indexes[ping.vertical]
-    for slot in slots_of(index.everyone ^ mask):
-        runner = index.runner_at(slot)
-        company_id = runner.campaign.company_id
-        company, standing = market.companies.get(company_id), market.standings.get(company_id)
-        reason = why_not(runner, company, standing, ping, now)
-        if reason is None:
-            mask |= 1 << slot
-        else:
-            fallen.append(no_bid(runner, reason))
-    return mask
-
-
-def _lost(
-    quote: Quote,
-    price: Price,
-    share: int,
-    reason: Reason,
-    rank: int | None = None,
-    drawn: int | None = None,
-) -> Candidate:
-    standing = quote.standing
-    return Candidate(
-        campaign_id=quote.campaign_id,
-        company_id=quote.company_id,
-        outcome="lost",
-        reason=reason,
-        share=share,
-        base_cents=price.base_cents,
-        rejected=standing.rejected,
-        assigned=standing.assigned,
-        rectified_cents=price.rectified_cents,
-        charged_cents=price.charged_cents,
-        rank=rank,
-        draw=drawn,
-    )
+    def _tell_kept_away(self, mask: int) -> int:
+        """Tell why the campaigns of a mask do not bid; gives those that may after all."""
+        market, ping = self._market, self._ping
+        index, may_bid = market.indexes[ping.vertical], 0
+        for slot in slots_of(mask):
+            runner = index.runner_at(slot)
+            company_id = runner.campaign.company_id
+            company, standing = market.companies.get(company_id), market.standings.get(company_id)
+            reason = why_not(runner, company, standing, ping, self._now)
+            if reason is None:
+                may_bid |= 1 << slot
+            else:
+                self._told.append(no_bid(runner, reason))
+        return may_bid

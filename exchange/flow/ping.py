@@ -27,7 +27,7 @@ from exchange.core.race import race
 from exchange.core.reasons import Reason
 from exchange.core.remote import Hearing
 from exchange.core.screen import DuplicateWindows, SeenContact, bought_before, screen
-from exchange.core.short_race import is_ordinary, short_race
+from exchange.core.short_race import is_under_contract, short_race
 from exchange.core.verticals import Vertical
 from exchange.flow.asking import Asking
 from exchange.flow.ports import Clock, KeptFacts, Offers, Receipt, Receipts
@@ -211,10 +211,10 @@ class Pinging:
         market, ping, now, key = self._market, opened.ping, opened.now, self._terms.draw_key
         if len(market.indexes[ping.vertical].runners) > SPELLED_OUT:
             decision = race(market, ping, now, key, heard, opened.gated)
-        elif is_ordinary(market, ping, now):
-            decision = short_race(market, ping, now, key, heard, opened.gated)
-        else:
+        elif is_under_contract(market, ping, now):
             decision = decide(market, ping, now, key, heard, opened.gated)
+        else:
+            decision = short_race(market, ping, now, key, heard, opened.gated)
         opened.lap.rank_ns += self._stopwatch() - started
         return decision
 

@@ -15,9 +15,8 @@ from exchange.core.changes import CampaignChange
 from exchange.core.market import Market
 from exchange.core.model import CampaignId, Offer, Ping, Policy, SellerId
 from exchange.core.remote import Heard, Hearing
-from exchange.core.short_race import is_ordinary, short_race
+from exchange.core.short_race import is_under_contract, short_race
 from tests.core.making import DRAW_KEY, NOW, TODAY, campaign, company, contract, market, ping, solar
-from tests.core.test_race import SOLAR
 from tests.core.test_remote_bids import asked_worlds, remote_campaign
 
 
@@ -60,15 +59,15 @@ def test_the_short_race_told_whole_is_the_plain_scan(
     world: tuple[Market, list[Any], Hearing],
 ) -> None:
     made, pings, heard = world
-    made.premium.clear()
     for one in pings:
         asked = replace(one, seller_id=SellerId("s-without-contracts"))
-        assert is_ordinary(made, asked, NOW)
+        assert not is_under_contract(made, asked, NOW)
         gated = made.indexes["solar"].gate(asked, NOW)
         plain = decide(made, asked, NOW, DRAW_KEY, heard, gated)
         short = short_race(made, asked, NOW, DRAW_KEY, heard, gated)
         assert in_order(told_whole(made, asked, short)) == in_order(plain.candidates)
         assert short.reasons == plain.reasons
+        assert short.premium == plain.premium
         kept = plain.award.winners + made.policy.max_ranks
         assert (short.award.share, short.award.winners) == (plain.award.share, plain.award.winners)
         assert list(map(attrgetter("token"), short.award.ranks)) == [
@@ -109,16 +108,14 @@ def test_a_draw_that_settled_a_tie_is_kept_and_not_made_anew() -> None:
     assert in_order(told) == in_order(plain.candidates)
 
 
-def test_a_lead_with_a_first_look_or_a_contract_is_not_ordinary() -> None:
-    made = market([campaign("c-1", "co-1")], vertical=SOLAR)
-    assert not is_ordinary(made, ping(SOLAR), NOW)
-    plain = market([campaign("c-1", "co-1")])
-    asked = ping(plain.verticals["solar"])
-    assert is_ordinary(plain, asked, NOW)
-    plain.contracts.apply(contract("co-1", 1, seller_id=asked.seller_id, version=1))
-    assert not is_ordinary(plain, asked, NOW)
+def test_a_lead_of_a_seller_with_a_contract_is_the_plain_scans() -> None:
+    made = market([campaign("c-1", "co-1")])
+    asked = ping(made.verticals["solar"])
+    assert not is_under_contract(made, asked, NOW)
+    made.contracts.apply(contract("co-1", 1, seller_id=asked.seller_id, version=1))
+    assert is_under_contract(made, asked, NOW)
     other = replace(asked, seller_id=SellerId("s-of-others"))
-    assert is_ordinary(plain, other, NOW)
+    assert not is_under_contract(made, other, NOW)
 
 
 def test_a_receipt_that_tells_its_line_itself_is_told_as_it_is() -> None:
