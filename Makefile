@@ -1,6 +1,16 @@
 # Every target sets up what it needs by itself; `make` alone tells what there is.
 
-PYTHON ?= python3
+# A Python built without profile-guided optimisation, as pyenv builds it, takes up to 40 % longer for
+# the same work. Where `python3` is such a one, or too old, the system's own is taken if it serves.
+IS_FAST := import sys, sysconfig; \
+  options = str(sysconfig.get_config_var("CONFIG_ARGS")); \
+  is_fast = sys.base_prefix == "/usr" or "--enable-optimizations" in options; \
+  sys.exit(not is_fast or sys.version_info < (3, 11))
+SERVES := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+ifeq ($(origin PYTHON),undefined)
+PYTHON := $(shell if ! python3 -c '$(IS_FAST)' && /usr/bin/python3 -c '$(SERVES)'; \
+  then echo /usr/bin/python3; else echo python3; fi 2>/dev/null)
+endif
 PYTEST_OPTIONS ?= -n 2 --dist loadgroup
 
 VENV := .venv
@@ -64,6 +74,8 @@ clean: ## Remove what make and the tools made here (never the exchange's data)
 
 $(INSTALLED): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; make PYTHON=/path/to/python3 names another")'
+	@$(PYTHON) -c '$(IS_FAST)' || \
+	  echo "note: $(PYTHON) was built without profile-guided optimisation, and is slower for it"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation \
