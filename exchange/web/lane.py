@@ -81,8 +81,8 @@ class Lanes:
         self._heads: dict[bytes, Head] = {}
         self._date_at = 0
         self._starts: dict[int, bytes] = {}
-        self._loop = asyncio.get_running_loop()
-        self._sweeping = self._loop.call_later(SWEEP_S, self._sweep)
+        self.loop = asyncio.get_running_loop()
+        self._sweeping = self.loop.call_later(SWEEP_S, self._sweep)
 
     def open(self) -> asyncio.Protocol:
         """A new connection."""
@@ -126,8 +126,8 @@ class Lanes:
         return b"".join((start, head.encode(), b"\r\n", said.body))
 
     def _sweep(self) -> None:
-        self._sweeping = self._loop.call_later(SWEEP_S, self._sweep)
-        before = self._loop.time() - self._keepalive_s
+        self._sweeping = self.loop.call_later(SWEEP_S, self._sweep)
+        before = self.loop.time() - self._keepalive_s
         for lane in list(self.lanes):
             if lane.is_idle and lane.active_at < before:
                 lane.close()
@@ -158,7 +158,7 @@ class Lane(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = transport  # type: ignore[assignment]
-        self.active_at = asyncio.get_running_loop().time()
+        self.active_at = self._lanes.loop.time()
         self._lanes.lanes.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -232,7 +232,7 @@ class Lane(asyncio.Protocol):
 
     def _start(self, head: Head, body: bytes) -> None:
         """Answer a request in a task of its own."""
-        task = asyncio.get_running_loop().create_task(self._answer(head, body))
+        task = self._lanes.loop.create_task(self._answer(head, body))
         self._lanes.tasks.add(task)
         task.add_done_callback(self._lanes.tasks.discard)
 
@@ -250,12 +250,12 @@ class Lane(asyncio.Protocol):
             return
         closes = said.closes or lanes.dispatcher.site.draining
         transport.write(lanes.write(said, closes))
-        self.active_at = asyncio.get_running_loop().time()
+        self.active_at = self._lanes.loop.time()
         if closes:
             self._held = b""
             transport.close()
         elif self._held or self._paused:
-            asyncio.get_running_loop().call_soon(self._go_on)
+            self._lanes.loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
         if self._busy or self._swamped or self._transport is None:
@@ -269,8 +269,7 @@ class Lane(asyncio.Protocol):
     def _hold(self, data: bytes) -> None:
         self._held = data
         if self._deadline is None:
-            loop = asyncio.get_running_loop()
-            self._deadline = loop.call_later(HOLD_S, self._give_up_waiting)
+            self._deadline = self._lanes.loop.call_later(HOLD_S, self._give_up_waiting)
 
     def _give_up_waiting(self) -> None:
         self._deadline = None
