@@ -24,6 +24,7 @@ from exchange.core.remote import Hearing
 from exchange.core.standing import Verdict
 
 _BY_PRICE: Final = itemgetter(0)
+_OUTBID: Final = Reason.OUTBID.code
 
 Entrant = tuple[int, int, Price, Quote, str | None]
 """A price at one share count: minus its rectified cents, its slot, all of it, whose it is, and the
@@ -75,29 +76,30 @@ class _ShortRace:
             placed, again = placed + placed_late, again + again_late
         kept = winners + self._market.policy.max_ranks
         counts: dict[str, int] = {}
-        for rank, entrant in enumerate(placed[winners:], winners + 1):
-            reason = Reason.OUTBID
-            if first and not self._is_first(entrant[3]):
-                reason = Reason.FIRST_LOOK
-            if rank > kept:
-                self._tell(entrant, share, reason, rank)
-            else:
-                counts[reason.code] = counts.get(reason.code, 0) + 1
+        if first:
+            for entrant in placed[winners:kept]:
+                code = self._why_behind(entrant).code
+                counts[code] = counts.get(code, 0) + 1
+        elif len(placed) > winners:
+            counts[_OUTBID] = min(len(placed), kept) - winners
+        told = self._told
+        for rank, entrant in enumerate(placed[kept:], kept + 1):
+            reason = self._why_behind(entrant) if first else Reason.OUTBID
+            told.append(self._lost(entrant, share, reason, rank))
         for entrant in again:
             is_late = first and not self._is_first(entrant[3])
-            self._tell(entrant, share, Reason.FIRST_LOOK if is_late else Reason.SAME_COMPANY)
+            reason = Reason.FIRST_LOOK if is_late else Reason.SAME_COMPANY
+            told.append(self._lost(entrant, share, reason))
         for other, entrants in entered.items():
             if other != share:
-                for entrant in entrants:
-                    self._tell(entrant, other, Reason.SHARE_COUNT)
-        for candidate in self._told:
+                told += [self._lost(one, other, Reason.SHARE_COUNT) for one in entrants]
+        for candidate in told:
             if candidate.reason is not None:
                 code = candidate.reason.code
                 counts[code] = counts.get(code, 0) + 1
-        ranks = tuple([self._place(entrant) for entrant in placed[:kept]])
         return Decision(
-            award=Award(share=share, winners=winners, ranks=ranks),
-            candidates=tuple(self._told),
+            award=Award(share=share, winners=winners, ranks=self._ranks(placed[:kept])),
+            candidates=tuple(told),
             reasons=counts,
             premium=self._premium,
         )
@@ -116,6 +118,9 @@ class _ShortRace:
         self, entered: Mapping[int, list[Entrant]]
     ) -> tuple[int, list[Entrant], list[Entrant]]:
         """The share count whose best prices sum highest (the smaller on ties), and its line."""
+        if len(entered) == 1:
+            [(share, entrants)] = entered.items()
+            return (share, *self._line(entrants))
         most, best = -1, (1, list[Entrant](), list[Entrant]())
         for share in sorted(entered):
             placed, again = self._line(entered[share])
@@ -151,11 +156,28 @@ class _ShortRace:
     def _drawn(self, quote: Quote) -> int | None:
         return None if self._drawer is None else self._drawer.draw(quote.campaign_id)
 
-    def _place(self, entrant: Entrant) -> Ranked:
-        """An entrant as the offer keeps it."""
+    def _why_behind(self, entrant: Entrant) -> Reason:
+        """Why an entrant in line did not win a lead that had a first round."""
+        return Reason.OUTBID if self._is_first(entrant[3]) else Reason.FIRST_LOOK
+
+    # --- what is kept of whom ---------------------------------------------------------------------
+
+    def _ranks(self, line: Sequence[Entrant]) -> tuple[Ranked, ...]:
+        """Entrants as the offer keeps them."""
+        if self._drawer is not None or self._premium:
+            return tuple([self._rank(entrant) for entrant in line])
+        return tuple(
+            [
+                (quote.in_line.get(price.base_cents) or ranked_of(quote, price))
+                if token is None
+                else self._rank((worth, slot, price, quote, token))
+                for worth, slot, price, quote, token in line
+            ]
+        )
+
+    def _rank(self, entrant: Entrant) -> Ranked:
+        """An entrant with what only this lead has: a token, a first look, a draw."""
         _, _, price, quote, token = entrant
-        if token is None and self._drawer is None and not self._premium:
-            return quote.in_line.get(price.base_cents) or ranked_of(quote, price)
         return Ranked(
             campaign_id=quote.campaign_id,
             company_id=quote.company_id,
@@ -169,22 +191,11 @@ class _ShortRace:
             drawn=self._drawn(quote),
         )
 
-    # --- who is told ------------------------------------------------------------------------------
-
-    def _tell(self, entrant: Entrant, share: int, reason: Reason, rank: int | None = None) -> None:
-        self._told.append(
-            self._lost(entrant[3], entrant[2], share, reason, rank, self._drawn(entrant[3]))
-        )
-
     def _lost(
-        self,
-        quote: Quote,
-        price: Price,
-        share: int,
-        reason: Reason,
-        rank: int | None = None,
-        drawn: int | None = None,
+        self, entrant: Entrant, share: int, reason: Reason, rank: int | None = None
     ) -> Candidate:
+        """An entrant as the receipt tells it."""
+        price, quote = entrant[2], entrant[3]
         standing = quote.standing
         return Candidate(
             campaign_id=quote.campaign_id,
@@ -198,7 +209,7 @@ class _ShortRace:
             rectified_cents=price.rectified_cents,
             charged_cents=price.charged_cents,
             rank=rank,
-            draw=drawn,
+            draw=self._drawn(quote),
             first_look=self._is_first(quote),
         )
 
@@ -232,14 +243,14 @@ class _ShortRace:
                 if tight >> slot & 1 and (reason := self._no_room(quote, price)) is not None:
                     no_room = no_room or reason
                     continue
-                rectified = price.rectified_cents
-                if rectified < floor:
-                    lost = lost or self._lost(quote, price, share, Reason.BELOW_FLOOR)
+                entrant = (-price.rectified_cents, slot, price, quote, token)
+                if price.rectified_cents < floor:
+                    lost = lost or self._lost(entrant, share, Reason.BELOW_FLOOR)
                 elif price.seller_cents < least:
-                    lost = lost or self._lost(quote, price, share, Reason.BELOW_MIN_PRICE)
+                    lost = lost or self._lost(entrant, share, Reason.BELOW_MIN_PRICE)
                 else:
                     stands = True
-                    entered.setdefault(share, []).append((-rectified, slot, price, quote, token))
+                    entered.setdefault(share, []).append(entrant)
             if stands:
                 continue
             if lost is not None:
