@@ -153,9 +153,6 @@ class _ShortRace:
     def _is_first(self, quote: Quote) -> bool:
         return self._premium and quote.standing.verdict is Verdict.QUALIFIED
 
-    def _drawn(self, quote: Quote) -> int | None:
-        return None if self._drawer is None else self._drawer.draw(quote.campaign_id)
-
     def _why_behind(self, entrant: Entrant) -> Reason:
         """Why an entrant in line did not win a lead that had a first round."""
         return Reason.OUTBID if self._is_first(entrant[3]) else Reason.FIRST_LOOK
@@ -188,14 +185,14 @@ class _ShortRace:
             assigned=quote.standing.assigned,
             first_look=self._is_first(quote),
             token=token,
-            drawn=self._drawn(quote),
+            drawn=None if self._drawer is None else self._drawer.draw(quote.campaign_id),
         )
 
     def _lost(
         self, entrant: Entrant, share: int, reason: Reason, rank: int | None = None
     ) -> Candidate:
         """An entrant as the receipt tells it."""
-        price, quote = entrant[2], entrant[3]
+        _, _, price, quote, _ = entrant
         standing = quote.standing
         return Candidate(
             campaign_id=quote.campaign_id,
@@ -209,8 +206,8 @@ class _ShortRace:
             rectified_cents=price.rectified_cents,
             charged_cents=price.charged_cents,
             rank=rank,
-            draw=self._drawn(quote),
-            first_look=self._is_first(quote),
+            draw=None if self._drawer is None else self._drawer.draw(quote.campaign_id),
+            first_look=self._premium and self._is_first(quote),
         )
 
     # --- who enters -------------------------------------------------------------------------------

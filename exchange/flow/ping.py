@@ -145,7 +145,7 @@ class Pinging:
 
     async def ping(self, ping: Ping) -> Receipt:
         """Hold the auction for a ping; gives its receipt, which says what to answer."""
-        opened = self.open(ping)
+        opened = self.open(ping, self.now())
         if isinstance(opened, Receipt):
             return opened
         heard = NOTHING_HEARD
@@ -161,7 +161,7 @@ class Pinging:
         ping, index = opened.ping, self._market.indexes[opened.ping.vertical]
         opened.lap.asked_at = self._stopwatch()
         heard = await self._asking.ask(ping, opened.attributes, index, opened.gated)
-        return self.open_again(opened), heard
+        return self.open_again(opened, self.now()), heard
 
     def begin_asking(self, opened: Opened, told: Callable[[Hearing], None]) -> None:
         """Ask companies' own bidders; ``told`` hears what they said, maybe before this returns.
@@ -173,9 +173,9 @@ class Pinging:
         opened.lap.asked_at = self._stopwatch()
         self._asking.begin(ping, opened.attributes, index, opened.gated, told)
 
-    def open_again(self, opened: Opened) -> Opened:
+    def open_again(self, opened: Opened, now: datetime) -> Opened:
         """A ping whose bidders have been asked: who may bid on it by now."""
-        ping, now = opened.ping, self._clock.now()
+        ping = opened.ping
         gated = self._market.indexes[ping.vertical].gate(ping, now)
         opened.lap.ask_ns = self._stopwatch() - opened.lap.asked_at
         return Opened(ping, opened.attributes, now, gated, opened.lap)
@@ -185,10 +185,13 @@ class Pinging:
         index = self._market.indexes[opened.ping.vertical]
         return self._asking is not None and opened.gated.mask & index.remote != 0
 
-    def open(self, ping: Ping) -> Receipt | Opened:
+    def now(self) -> datetime:
+        """The present, for pings that are opened together."""
+        return self._clock.now()
+
+    def open(self, ping: Ping, now: datetime) -> Receipt | Opened:
         """Screen a ping and see who may bid on it; a refused one has its receipt."""
         started = self._stopwatch()
-        now = self._clock.now()
         attributes = Raw(_encode(ping.attributes))
         refused = self._screen(ping, _UNSEEN, now)
         if refused is not None:

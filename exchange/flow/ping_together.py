@@ -55,14 +55,16 @@ class PingingTogether(Generic[T]):
         self._answered: list[tuple[Asks[T], asyncio.Future[Sequence[SeenContact | None]]]] = []
         self._done: list[tuple[T, Receipt | Exception]] = []
         self._scheduled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[object]] = set()
 
     def begin(self, asks: Iterable[tuple[T, Ping]]) -> None:
         """Begin pings, each under a token of its caller's; ``told`` hears of every one."""
         pinging = self._pinging
+        now = pinging.now()
         for token, ping in asks:
             try:
-                opened = pinging.open(ping)
+                opened = pinging.open(ping, now)
             except Exception as error:
                 self._end(token, error)
                 continue
@@ -127,9 +129,11 @@ class PingingTogether(Generic[T]):
     def _open_again(self) -> None:
         """See who may bid by now on the pings whose bidders have answered."""
         heard, self._heard = self._heard, []
+        pinging = self._pinging
+        now = pinging.now()
         for token, opened, hearing in heard:
             try:
-                self._ready.append((token, self._pinging.open_again(opened), hearing))
+                self._ready.append((token, pinging.open_again(opened, now), hearing))
             except Exception as error:
                 self._end(token, error)
 
@@ -143,9 +147,12 @@ class PingingTogether(Generic[T]):
         self._schedule()
 
     def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._turn)
+        if self._scheduled:
+            return
+        self._scheduled = True
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         """Go on with all that can: auctions, receipts, answers."""

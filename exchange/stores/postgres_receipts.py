@@ -111,9 +111,10 @@ class PostgresReceipts:
             self._batches.append(batch)
         batch.add(receipt, write_receipt(receipt, body))
         self._waiting += 1
-        if self._waiting > QUEUE_BOUND:
+        if self._waiting == 1:
+            self._wake.set()
+        elif self._waiting > QUEUE_BOUND:
             self._shed()
-        self._wake.set()
 
     def _shed(self) -> None:
         """Strip the oldest receipts of their candidates; past twice the bound, drop them whole.
