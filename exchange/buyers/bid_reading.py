@@ -24,10 +24,11 @@ CURRENCY: Final = "USD"
 
 _REMEMBERED_BYTES: Final = 16  # any plain price; longer ones would fill the memory
 
-_PLAIN_BYTES: Final = 64
-_PLAIN_BIDS: Final = 4_096
-_plain_bids: Final[dict[bytes, BidRead]] = {}
-"""Bids that name a price and nothing of the auction: the same bytes are the same bid in any."""
+MAX_KNOWN_BIDS: Final = 4_096
+_KNOWN_BYTES: Final = 64
+
+known_bids: Final[dict[bytes, BidRead]] = {}
+"""Bids of a price and nothing of their auction, by their bytes: they are the same in any other."""
 
 _BOM: Final = b"\xef\xbb\xbf"  # some systems begin their JSON with it
 
@@ -53,7 +54,7 @@ _read_text = msgspec.json.Decoder(str).decode
 
 def read_bid(body: bytes, *, ping_id: PingId, max_price_cents: int) -> BidRead:
     """Read the design's own answer: a JSON object, or nothing at all for no bid."""
-    known = _plain_bids.get(body)
+    known = known_bids.get(body)
     if known is not None and known.cents is not None and known.cents <= max_price_cents:
         return known
     try:
@@ -74,10 +75,10 @@ def read_bid(body: bytes, *, ping_id: PingId, max_price_cents: int) -> BidRead:
         ping_id=ping_id,
         max_price_cents=max_price_cents,
     )
-    if len(body) <= _PLAIN_BYTES and read.cents and bid.token is None and bid.ping_id is None:
-        if len(_plain_bids) >= _PLAIN_BIDS:
-            _plain_bids.clear()
-        _plain_bids[body] = read
+    if len(body) <= _KNOWN_BYTES and read.cents and bid.token is None and bid.ping_id is None:
+        if len(known_bids) >= MAX_KNOWN_BIDS:
+            known_bids.clear()
+        known_bids[body] = read
     return read
 
 

@@ -6,9 +6,17 @@ from decimal import Decimal
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from exchange.buyers.answers import Heard
-from exchange.buyers.bid_reading import MAX_TOKEN_CHARS, read_bid
+from exchange.buyers.bid_reading import (
+    MAX_KNOWN_BIDS,
+    MAX_TOKEN_CHARS,
+    judge_cents,
+    known_bids,
+    read_bid,
+    read_cents,
+)
 from exchange.buyers.bid_wire import read_answer
 from exchange.buyers.hearing import OWN_BID, bid_of
 from exchange.buyers.speech import BidRead, Incoming
@@ -121,6 +129,52 @@ def test_what_nobody_can_read_is_unreadable(body: bytes) -> None:
 def test_no_answer_is_an_exception(body: bytes) -> None:
     told = read(body)
     assert (told.cents is None) != (told.reason is None)
+
+
+plain_bids = st.builds(
+    lambda price, more: json.dumps({"price": price} | more).encode(),
+    st.integers(-1, 30) | st.sampled_from([None, "5.00", 5.001, "five"]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "currency": st.sampled_from(["USD", "EUR", None]),
+            "token": st.sampled_from(["t-1", None, 7]),
+            "ping_id": st.sampled_from(["p-1", "p-2", None]),
+        },
+    ),
+)
+
+
+@given(
+    body=plain_bids,
+    asked=st.lists(
+        st.tuples(st.sampled_from(["p-1", "p-2"]), st.sampled_from([5_00, 20_00])),
+        min_size=2,
+        max_size=4,
+    ),
+)
+def test_the_same_bytes_are_judged_by_each_auction_and_bound_as_if_never_seen(
+    body: bytes, asked: list[tuple[str, int]]
+) -> None:
+    for ping_id, bound in asked:
+        bid = json.loads(body)
+        alone = judge_cents(
+            read_cents(Raw(json.dumps(bid["price"]).encode())),
+            ping_id=PingId(ping_id),
+            max_price_cents=bound,
+            currency=bid.get("currency"),
+            token=bid.get("token"),
+            auction=bid.get("ping_id"),
+        )
+        assert read_bid(body, ping_id=PingId(ping_id), max_price_cents=bound) == alone
+
+
+def test_of_bids_that_are_remembered_there_is_a_bound() -> None:
+    for cents in range(1, 3 * MAX_KNOWN_BIDS, 2):
+        assert priced(f"{cents // 100}.{cents % 100:02}").cents == (
+            cents if cents <= BOUND else None
+        )
+    assert 0 < len(known_bids) <= MAX_KNOWN_BIDS
 
 
 @pytest.mark.parametrize("currency", ["USD", "usd", " USD "])
