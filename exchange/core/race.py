@@ -8,8 +8,6 @@ leaves out is the story of who was far from winning: they are counted as outbid.
 from __future__ import annotations
 
 from datetime import datetime
-from fractions import Fraction
-from operator import itemgetter
 from typing import Final
 
 from exchange.core.auction import (
@@ -34,13 +32,13 @@ from exchange.core.remote import Hearing
 from exchange.core.runner import base_price
 from exchange.core.shelf import WORD
 from exchange.core.terms import Raise
+from exchange.core.ties import settle
 from exchange.core.trial_room import why_full
 
 MOST_FALLEN: Final = 50
 """Campaigns below floor or minimum, or without room, a receipt tells of; the others are counted."""
 
 _OUTBID: Final = Reason.OUTBID.code
-_BY_PRICE: Final = itemgetter(0)
 _NO_BIDS: Final[list[Ranked]] = []
 
 Entrant = tuple[int, int, Price, Quote]
@@ -109,8 +107,10 @@ class _Race:
         looked = self._tight | self._index.remote
         for slot in slots_of(mask & looked):
             self._look(slot)
+        # To count what the gate took costs less than to count the bits it left.
+        outbid = len(self._index.runners) - sum(counts.values())
         award = self._award(mask)
-        outbid = mask.bit_count() - award.winners
+        outbid -= award.winners
         for reason in self._fallen.values():
             if reason is not None:
                 counts[reason.code] = counts.get(reason.code, 0) + 1
@@ -250,31 +250,26 @@ class _Race:
 
     def _bids(self, entrants: list[Entrant], share: int) -> list[Ranked]:
         """Entrants as bids in their order, of each company its best."""
-        drawer = None
-        if len(entrants) > 1:
-            entrants.sort()
-            if len(set(map(_BY_PRICE, entrants))) != len(entrants):
-                entrants.sort(key=self._order)
-                drawer = Drawer(self._draw_key, self._ping.ping_id)
+        drawn = settle(entrants, self._draw_key, self._ping.ping_id)
         bids: list[Ranked] = []
         companies: set[CompanyId] = set()
-        is_plain = drawer is None and not (self._premium or self._heard or self._has_first_look)
+        is_plain = not (self._premium or self._heard or self._has_first_look)
         deep = self._deep
-        for _, _, price, quote in entrants:
+        for _, slot, price, quote in entrants:
             company_id = quote.company_id
             if company_id in companies:
                 continue
             companies.add(company_id)
-            if is_plain and price.terms is None:
+            if is_plain and price.terms is None and slot not in drawn:
                 bid = quote.in_line.get(price.base_cents) or ranked_of(quote, price)
             else:
-                bid = self._ranked(quote, price, share, drawer)
+                bid = self._ranked(quote, price, share, drawn.get(slot))
             bids.append(bid)
             if len(bids) == deep:
                 break
         return bids
 
-    def _ranked(self, quote: Quote, price: Price, share: int, drawer: Drawer | None) -> Ranked:
+    def _ranked(self, quote: Quote, price: Price, share: int, drawn: int | None) -> Ranked:
         """A place in line with what only this lead has: a draw, a token, a first look, terms."""
         standing = quote.standing
         return Ranked(
@@ -287,15 +282,9 @@ class _Race:
             assigned=standing.assigned,
             first_look=self._is_first(quote),
             token=self._token(quote, share),
-            drawn=None if drawer is None else drawer.draw(quote.campaign_id),
+            drawn=drawn,
             terms=price.terms,
         )
-
-    def _order(self, entrant: Entrant) -> tuple[int, Fraction, int, str]:
-        """What settles equal prices: the lower rate, the draw, and at last the id."""
-        quote = entrant[3]
-        drawn = Drawer(self._draw_key, self._ping.ping_id).draw(quote.campaign_id)
-        return entrant[0], quote.standing.overall_rate, drawn, quote.campaign_id
 
     def _price(self, quote: Quote, share: int) -> Price | None:
         deal = self._deal(quote) if self._priced else None

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from operator import itemgetter
 from typing import Final
 
-from exchange.core.auction import Award, Candidate, Decision, Drawer, ask_heard, is_premium, no_bid
+from exchange.core.auction import Award, Candidate, Decision, ask_heard, is_premium, no_bid
 from exchange.core.index import Gated
 from exchange.core.market import Market
 from exchange.core.masks import slots_of
@@ -22,8 +21,8 @@ from exchange.core.quote import Price, Quote, price_at, price_of, ranked_of
 from exchange.core.reasons import Reason
 from exchange.core.remote import Hearing
 from exchange.core.standing import Verdict
+from exchange.core.ties import settle
 
-_BY_PRICE: Final = itemgetter(0)
 _OUTBID: Final = Reason.OUTBID.code
 
 Entrant = tuple[int, int, Price, Quote, str | None]
@@ -50,7 +49,7 @@ def short_race(
 class _ShortRace:
     """One ping's way through few campaigns."""
 
-    __slots__ = ("_draw_key", "_drawer", "_heard", "_market", "_now", "_ping", "_premium", "_told")
+    __slots__ = ("_draw_key", "_drawn", "_heard", "_market", "_now", "_ping", "_premium", "_told")
 
     def __init__(
         self, market: Market, ping: Ping, now: datetime, draw_key: bytes, heard: Hearing
@@ -61,7 +60,7 @@ class _ShortRace:
         self._draw_key = draw_key
         self._heard = heard
         self._premium = ping.vertical in market.premium and is_premium(market, ping)
-        self._drawer: Drawer | None = None
+        self._drawn: dict[int, int] = {}
         self._told: list[Candidate] = []
 
     def run(self, mask: int) -> Decision:
@@ -131,18 +130,7 @@ class _ShortRace:
 
     def _line(self, entrants: list[Entrant]) -> tuple[list[Entrant], list[Entrant]]:
         """Entrants of one share count in their order, of each company its best; and the others."""
-        if len(entrants) > 1:
-            entrants.sort(key=_BY_PRICE)
-            if len(set(map(_BY_PRICE, entrants))) != len(entrants):
-                drawer = self._drawer = Drawer(self._draw_key, self._ping.ping_id)
-                entrants.sort(
-                    key=lambda entrant: (
-                        entrant[0],
-                        entrant[3].standing.overall_rate,
-                        drawer.draw(entrant[3].campaign_id),
-                        entrant[3].campaign_id,
-                    )
-                )
+        self._drawn.update(settle(entrants, self._draw_key, self._ping.ping_id))
         best: dict[CompanyId, Entrant] = {}
         again: list[Entrant] = []
         for entrant in entrants:
@@ -161,7 +149,7 @@ class _ShortRace:
 
     def _ranks(self, line: Sequence[Entrant]) -> tuple[Ranked, ...]:
         """Entrants as the offer keeps them."""
-        if self._drawer is not None or self._premium:
+        if self._drawn or self._premium:
             return tuple([self._rank(entrant) for entrant in line])
         return tuple(
             [
@@ -174,7 +162,7 @@ class _ShortRace:
 
     def _rank(self, entrant: Entrant) -> Ranked:
         """An entrant with what only this lead has: a token, a first look, a draw."""
-        _, _, price, quote, token = entrant
+        _, slot, price, quote, token = entrant
         return Ranked(
             campaign_id=quote.campaign_id,
             company_id=quote.company_id,
@@ -185,14 +173,14 @@ class _ShortRace:
             assigned=quote.standing.assigned,
             first_look=self._is_first(quote),
             token=token,
-            drawn=None if self._drawer is None else self._drawer.draw(quote.campaign_id),
+            drawn=self._drawn.get(slot),
         )
 
     def _lost(
         self, entrant: Entrant, share: int, reason: Reason, rank: int | None = None
     ) -> Candidate:
         """An entrant as the receipt tells it."""
-        _, _, price, quote, _ = entrant
+        _, slot, price, quote, _ = entrant
         standing = quote.standing
         return Candidate(
             campaign_id=quote.campaign_id,
@@ -206,7 +194,7 @@ class _ShortRace:
             rectified_cents=price.rectified_cents,
             charged_cents=price.charged_cents,
             rank=rank,
-            draw=None if self._drawer is None else self._drawer.draw(quote.campaign_id),
+            draw=self._drawn.get(slot),
             first_look=self._premium and self._is_first(quote),
         )
 
