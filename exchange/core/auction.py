@@ -20,7 +20,7 @@ from exchange.core.index import Gated
 from exchange.core.market import Market
 from exchange.core.matching import why_no_room, why_not
 from exchange.core.model import Campaign, CampaignId, CompanyId, Offer, Ping, PingId, Ranked
-from exchange.core.quote import Quote, price_at, reckon
+from exchange.core.quote import Price, Quote, price_at, reckon
 from exchange.core.reasons import Reason
 from exchange.core.remote import Hearing
 from exchange.core.runner import Runner, base_price
@@ -342,6 +342,36 @@ def _lost(bid: BidEntry, reason: Reason | None, rank_no: int | None = None) -> C
         draw=bid.draw,
         first_look=bid.first_look,
         terms=bid.terms,
+    )
+
+
+def lost_at(
+    quote: Quote,
+    price: Price,
+    share: int,
+    reason: Reason,
+    *,
+    first_look: bool,
+    drawn: int | None,
+    rank: int | None = None,
+) -> Candidate:
+    """A campaign's price that did not win, or did not stand; ``drawn`` where a draw was made."""
+    standing = quote.standing
+    return Candidate(
+        campaign_id=quote.campaign_id,
+        company_id=quote.company_id,
+        outcome="lost",
+        reason=reason,
+        share=share,
+        base_cents=price.base_cents,
+        rejected=standing.rejected,
+        assigned=standing.assigned,
+        rectified_cents=price.rectified_cents,
+        charged_cents=price.charged_cents,
+        rank=rank,
+        draw=drawn,
+        first_look=first_look,
+        terms=price.terms,
     )
 
 

@@ -91,6 +91,26 @@ def ranked_of(quote: Quote, price: Price) -> Ranked:
     return ranked
 
 
+def ranked_for(
+    quote: Quote, price: Price, *, first_look: bool, token: str | None, drawn: int | None
+) -> Ranked:
+    """A campaign's place in line with what only one lead has."""
+    standing = quote.standing
+    return Ranked(
+        campaign_id=quote.campaign_id,
+        company_id=quote.company_id,
+        base_cents=price.base_cents,
+        rectified_cents=price.rectified_cents,
+        charged_cents=price.charged_cents,
+        rejected=standing.rejected,
+        assigned=standing.assigned,
+        first_look=first_look,
+        token=token,
+        drawn=drawn,
+        terms=price.terms,
+    )
+
+
 def price_of(quote: Quote, attributes: Struct, share: int, policy: Policy) -> Price | None:
     """A campaign's price for a lead at a share count; None if it has none."""
     if quote.prices is not None:

@@ -19,6 +19,7 @@ from exchange.core.auction import (
     ask_heard,
     is_first,
     is_premium,
+    lost_at,
 )
 from exchange.core.contract import Deal
 from exchange.core.index import Gated
@@ -26,7 +27,7 @@ from exchange.core.market import Market
 from exchange.core.masks import slots_of
 from exchange.core.matching import why_no_room
 from exchange.core.model import CompanyId, Ping, Ranked
-from exchange.core.quote import Price, Quote, price_at, price_of, price_under, ranked_of
+from exchange.core.quote import Price, Quote, price_at, price_of, price_under, ranked_for, ranked_of
 from exchange.core.reasons import Reason
 from exchange.core.remote import Hearing
 from exchange.core.runner import base_price
@@ -271,20 +272,8 @@ class _Race:
 
     def _ranked(self, quote: Quote, price: Price, share: int, drawn: int | None) -> Ranked:
         """A place in line with what only this lead has: a draw, a token, a first look, terms."""
-        standing = quote.standing
-        return Ranked(
-            campaign_id=quote.campaign_id,
-            company_id=quote.company_id,
-            base_cents=price.base_cents,
-            rectified_cents=price.rectified_cents,
-            charged_cents=price.charged_cents,
-            rejected=standing.rejected,
-            assigned=standing.assigned,
-            first_look=self._is_first(quote),
-            token=self._token(quote, share),
-            drawn=drawn,
-            terms=price.terms,
-        )
+        first_look, token = self._is_first(quote), self._token(quote, share)
+        return ranked_for(quote, price, first_look=first_look, token=token, drawn=drawn)
 
     def _price(self, quote: Quote, share: int) -> Price | None:
         deal = self._deal(quote) if self._priced else None
@@ -358,22 +347,8 @@ class _Race:
                 self._told.append(_no_bid(quote, no_bid))
 
     def _lost(self, quote: Quote, reason: Reason, price: Price, share: int) -> Candidate:
-        standing = quote.standing
-        return Candidate(
-            campaign_id=quote.campaign_id,
-            company_id=quote.company_id,
-            outcome="lost",
-            reason=reason,
-            share=share,
-            base_cents=price.base_cents,
-            rejected=standing.rejected,
-            assigned=standing.assigned,
-            rectified_cents=price.rectified_cents,
-            charged_cents=price.charged_cents,
-            draw=Drawer(self._draw_key, self._ping.ping_id).draw(quote.campaign_id),
-            first_look=self._is_first(quote),
-            terms=price.terms,
-        )
+        drawn = Drawer(self._draw_key, self._ping.ping_id).draw(quote.campaign_id)
+        return lost_at(quote, price, share, reason, first_look=self._is_first(quote), drawn=drawn)
 
 
 def _no_bid(quote: Quote, reason: Reason) -> Candidate:

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from exchange.core.auction import Award, Candidate, Decision, ask_heard, is_premium, no_bid
+from exchange.core.auction import Award, Candidate, Decision, ask_heard, is_premium, lost_at, no_bid
 from exchange.core.index import Gated
 from exchange.core.market import Market
 from exchange.core.masks import slots_of
 from exchange.core.matching import why_no_room, why_not
 from exchange.core.model import CompanyId, Ping, Ranked
-from exchange.core.quote import Price, Quote, price_at, price_of, ranked_of
+from exchange.core.quote import Price, Quote, price_at, price_of, ranked_for, ranked_of
 from exchange.core.reasons import Reason
 from exchange.core.remote import Hearing
 from exchange.core.standing import Verdict
@@ -163,40 +163,16 @@ class _ShortRace:
     def _rank(self, entrant: Entrant) -> Ranked:
         """An entrant with what only this lead has: a token, a first look, a draw."""
         _, slot, price, quote, token = entrant
-        return Ranked(
-            campaign_id=quote.campaign_id,
-            company_id=quote.company_id,
-            base_cents=price.base_cents,
-            rectified_cents=price.rectified_cents,
-            charged_cents=price.charged_cents,
-            rejected=quote.standing.rejected,
-            assigned=quote.standing.assigned,
-            first_look=self._is_first(quote),
-            token=token,
-            drawn=self._drawn.get(slot),
-        )
+        first_look, drawn = self._is_first(quote), self._drawn.get(slot)
+        return ranked_for(quote, price, first_look=first_look, token=token, drawn=drawn)
 
     def _lost(
         self, entrant: Entrant, share: int, reason: Reason, rank: int | None = None
     ) -> Candidate:
         """An entrant as the receipt tells it."""
         _, slot, price, quote, _ = entrant
-        standing = quote.standing
-        return Candidate(
-            campaign_id=quote.campaign_id,
-            company_id=quote.company_id,
-            outcome="lost",
-            reason=reason,
-            share=share,
-            base_cents=price.base_cents,
-            rejected=standing.rejected,
-            assigned=standing.assigned,
-            rectified_cents=price.rectified_cents,
-            charged_cents=price.charged_cents,
-            rank=rank,
-            draw=self._drawn.get(slot),
-            first_look=self._premium and self._is_first(quote),
-        )
+        first_look, drawn = self._is_first(quote), self._drawn.get(slot)
+        return lost_at(quote, price, share, reason, first_look=first_look, drawn=drawn, rank=rank)
 
     # --- who enters -------------------------------------------------------------------------------
 
