@@ -7,8 +7,8 @@ IS_FAST := import sys, sysconfig; \
   is_fast = sys.base_prefix == "/usr" or "--enable-optimizations" in options; \
   sys.exit(not is_fast or sys.version_info < (3, 11))
 SERVES := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
-ifeq ($(origin PYTHON),undefined)
-PYTHON := $(shell if ! python3 -c '$(IS_FAST)' && /usr/bin/python3 -c '$(SERVES)'; \
+ifeq ($(strip $(PYTHON)),)
+override PYTHON := $(shell if ! python3 -c '$(IS_FAST)' && /usr/bin/python3 -c '$(SERVES)'; \
   then echo /usr/bin/python3; else echo python3; fi 2>/dev/null)
 endif
 PYTEST_OPTIONS ?= -n 2 --dist loadgroup
@@ -56,7 +56,7 @@ check: $(INSTALLED) ## Format, lint, types, layers, then every test
 
 lock: ## Pin and hash every requirements.in again
 	@set -eu; work="$$(mktemp -d)"; trap 'rm -rf "$$work"' EXIT; \
-	$(PYTHON) -m venv "$$work"; "$$work/bin/python" -m pip install --quiet uv; \
+	"$(PYTHON)" -m venv "$$work"; "$$work/bin/python" -m pip install --quiet uv; \
 	for folder in . benchmarks/peers benchmarks/peers/go; do \
 	  (cd "$$folder" && "$$work/bin/uv" pip compile --quiet --upgrade --universal \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
@@ -73,10 +73,10 @@ clean: ## Remove what make and the tools made here (never the exchange's data)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; make PYTHON=/path/to/python3 names another")'
-	@$(PYTHON) -c '$(IS_FAST)' || \
+	@"$(PYTHON)" -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; make PYTHON=/path/to/python3 names another")'
+	@"$(PYTHON)" -c '$(IS_FAST)' || \
 	  echo "note: $(PYTHON) was built without profile-guided optimisation, and is slower for it"
-	$(PYTHON) -m venv $(VENV)
+	"$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation \
 	  --config-settings editable_mode=compat --editable .

@@ -312,6 +312,9 @@ def ask_heard(
         return None, None, Reason.BIDDER_NO_TIME
     if said.reason is not None or said.cents is None:
         return None, None, said.reason or Reason.BIDDER_DECLINED
+    if said.cents > remote.max_price_cents:
+        # The bound was lowered since it was asked; room and ranks are reckoned with the present.
+        return None, None, Reason.BID_PRICE
     return said.cents, said.token, None
 
 

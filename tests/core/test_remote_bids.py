@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchange.core.auction import decide
+from exchange.core.auction import Decision, decide
 from exchange.core.audit import recompute
 from exchange.core.changes import CampaignChange
 from exchange.core.index import VerticalIndex
@@ -18,6 +18,7 @@ from exchange.core.model import Bid, Campaign, CampaignId, CompanyId, Policy
 from exchange.core.race import race
 from exchange.core.reasons import Reason
 from exchange.core.remote import Heard, Hearing, Remote
+from exchange.core.short_race import short_race
 from tests.core.making import DRAW_KEY, NOW, TODAY, company, ping, rated
 from tests.core.test_race import COMPANIES, SOLAR, did_not_bid, line, worlds
 
@@ -36,13 +37,15 @@ heard_of_one = st.one_of(
 )
 
 
-def remote_campaign(number: int, company_id: str, shares: tuple[int, ...]) -> Campaign:
+def remote_campaign(
+    number: int, company_id: str, shares: tuple[int, ...], bound: int = 10_000
+) -> Campaign:
     return Campaign(
         campaign_id=CampaignId(f"r-{number}"),
         company_id=CompanyId(company_id),
         name="asks its own bidder",
         vertical="solar",
-        bid=Bid(remote=Remote(url="https://bids.test", shares=shares, max_price_cents=10_000)),
+        bid=Bid(remote=Remote(url="https://bids.test", shares=shares, max_price_cents=bound)),
         delivery=(),
     )
 
@@ -54,7 +57,9 @@ def asked_worlds(draw: st.DrawFn) -> tuple[Market, list[Any], Hearing]:
     heard: dict[tuple[str, int], Heard] = {}
     for number in range(draw(st.integers(1, 6))):
         shares = tuple(sorted(draw(st.sets(st.integers(1, 3), min_size=1))))
-        one = remote_campaign(number, draw(st.sampled_from(COMPANIES)), shares)
+        # A bound may have been lowered since the bidder was asked.
+        bound = draw(st.sampled_from([10_000, 10_000, 2_500]))
+        one = remote_campaign(number, draw(st.sampled_from(COMPANIES)), shares, bound)
         made.apply_campaign(CampaignChange(campaign_id=one.campaign_id, version=1, campaign=one))
         for share in shares:
             said = draw(st.none() | heard_of_one)
@@ -130,6 +135,21 @@ def test_a_bid_on_trial_is_noted_and_never_counts(hold: Any) -> None:
     made, heard = heard_market(("co-1", Heard(cents=9_000, reason=Reason.BIDDER_SIMULATED)))
     held = hold(made, ping(SOLAR), NOW, DRAW_KEY, heard)
     assert held.award.winners == 0 and held.reasons == {"bidder_simulated": 1}
+
+
+def short(made: Market, asked: Any, now: Any, draw_key: bytes, heard: Hearing) -> Decision:
+    return short_race(made, asked, now, draw_key, heard, made.indexes["solar"].gate(asked, now))
+
+
+@pytest.mark.parametrize("hold", [decide, race, short])
+def test_a_bid_is_believed_up_to_the_bound_as_it_stands_when_it_is_decided(hold: Any) -> None:
+    made, heard = heard_market(("co-1", Heard(cents=9_000)), ("co-2", Heard(cents=2_000)))
+    lowered = remote_campaign(0, "co-1", (1,), bound=8_999)
+    change = CampaignChange(campaign_id=lowered.campaign_id, version=2, campaign=lowered)
+    made.apply_campaign(change)
+    held = hold(made, ping(SOLAR), NOW, DRAW_KEY, heard)
+    assert [bid.company_id for bid in held.award.ranks] == ["co-2"]
+    assert held.reasons == {"bid_price": 1}
 
 
 @pytest.mark.parametrize("hold", [decide, race])
