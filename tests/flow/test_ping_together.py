@@ -16,6 +16,7 @@ from exchange.core.screen import SeenContact
 from exchange.flow.asking import Asking
 from exchange.flow.bidding import Asked, Question, Said
 from exchange.flow.faults import Unavailable
+from exchange.flow.ping_together import MANY
 from exchange.flow.ports import Receipt
 from tests.flow.market import Desk, key_of
 
@@ -153,3 +154,66 @@ async def test_pings_of_a_group_wait_for_their_own_bidders_only(
     offers = [one.offer for one in receipts(came)]
     assert [offer and offer.ranks[0].base_cents for offer in offers] == [100, 200, 400, 500]
     assert asked.open == 0
+
+
+class Held:
+    """Bidders that are told of when the test says so, each with one bid."""
+
+    def __init__(self) -> None:
+        self._tell: list[Callable[[], None]] = []
+
+    def begin(
+        self,
+        question: Question,
+        asked: Sequence[Asked],
+        deadline: float,
+        told: Callable[[Sequence[Said]], None],
+    ) -> None:
+        said = [Said(campaign_id=o.campaign_id, share=o.share, cents=1_000) for o in asked]
+        self._tell.append(lambda: told(said))
+
+    def answer(self) -> None:
+        """The bidders of the ping that came first have all answered."""
+        self._tell.pop(0)()
+
+    async def ask(
+        self, question: Question, asked: Sequence[Asked], deadline: float
+    ) -> Sequence[Said]:
+        raise AssertionError("a group is not waited for")
+
+
+async def test_pings_whose_bidders_answered_gather_where_many_wait_and_never_where_few_do(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seller, company = await desk.seller(), await desk.company()
+    campaign_id = await desk.campaign(company, 60_00)
+    campaign = desk.exchange.market.indexes["solar"].runners[campaign_id].campaign
+    asking = replace(campaign, bid=Bid(remote=Remote(url="https://bids.test/")))
+    await desk.exchange.registry.save_campaign(asking, create=False, now=desk.clock.now())
+    held, asks, kept = Held(), list[int](), asyncio.Event()
+    monkeypatch.setattr(desk.exchange.pinging, "_asking", Asking(held))
+    monkeypatch.setattr("exchange.flow.ping_together.GATHER_S", 0.3)
+    put = desk.exchange.offers.put_unseen
+
+    def counted(asked: Sequence[Any]) -> Any:
+        asks.append(len(asked))
+        kept.set()
+        return put(asked)
+
+    monkeypatch.setattr(desk.exchange.offers, "put_unseen", counted)
+    pings = [desk.lead(seller) for _ in range(MANY + 3)]
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        came = group.create_task(together(desk, pings))
+        await asyncio.sleep(0)
+        for _ in range(3):
+            held.answer()
+            await asyncio.sleep(0)
+        assert asks == []  # as many as gather still wait for their bidders
+        await kept.wait()
+        assert asks == [3]
+        for number in range(MANY):
+            held.answer()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert asks[1:] == [1] * (number + 1)
+    assert [one.status for one in receipts(came.result())] == ["offer"] * (MANY + 3)
