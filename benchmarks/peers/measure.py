@@ -27,8 +27,8 @@ from exchange.embedded import StoreFailed
 
 SELLER_PERCENT: Final = 85
 HALF: Final = 0.5
-HANG_MOST_RATE: Final = 4_000.0
-"""Pings a second with one bidder hanging: what the connections can carry until the deadline."""
+HANG_FILLED: Final = 0.75
+"""The share of the connections that may wait for the deadline at once, with one bidder hanging."""
 
 HANG_WARMUP: Final = 0.25
 """The share of that rate that a server is warmed up with."""
@@ -213,8 +213,9 @@ class Run:
         entered = self._enter(plan.hang_size, hang=best)
         self._told("one bidder hanging: warming up")
         orders = {}
+        most_rate = HANG_FILLED * plan.hang_connections / (plan.hang_timeout_ms / 1_000)
         for one in entered:
-            rate = min(max(rates.get(one.name, 0.0) * HALF, 1.0), HANG_MOST_RATE)
+            rate = min(max(rates.get(one.name, 0.0) * HALF, 1.0), most_rate)
             orders[one.name] = order = Order(
                 url=one.served.url,
                 key=one.key,
