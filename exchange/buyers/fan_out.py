@@ -164,7 +164,7 @@ class AllBidders(Opened):
         network_s = limits.network_ms / 1_000
         left_ms = int((end - now - network_s) * 1_000)
         auction = Round(len(asked), told)
-        seats, calls, least_ms = self._seats, auction.calls, limits.least_ms
+        seats, calls = self._seats, auction.calls
         try:
             for index, one in enumerate(asked):
                 remote = one.remote
@@ -172,11 +172,8 @@ class AllBidders(Opened):
                 if seat is None or seat.remote is not remote:
                     seat = self._seat(one, now)
                 time_ms = left_ms if left_ms < remote.timeout_ms else remote.timeout_ms
-                seat.asked_at = now
-                breaker = seat.line.breaker
-                if time_ms >= least_ms and breaker.probability >= 1.0 and seat.bucket is None:
-                    breaker.admitted_at = now
-                elif (refusal := self._refusal(seat, time_ms, now)) is not None:
+                refusal = self._refusal(seat, time_ms, now)
+                if refusal is not None:
                     seat.count(refusal)
                     auction.fill(index, _turned_away(one, refusal))
                     continue
@@ -221,6 +218,7 @@ class AllBidders(Opened):
 
     def _refusal(self, seat: Seat, time_ms: int, now: float) -> Reason | None:
         """Say why a bidder is not asked this time; None if it is."""
+        seat.asked_at = now
         if time_ms < self._limits.least_ms:
             return Reason.BIDDER_NO_TIME
         breaker = seat.line.breaker

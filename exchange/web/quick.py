@@ -17,6 +17,7 @@ from msgspec import MsgspecError
 
 from exchange.core.model import Ping
 from exchange.flow.faults import Fault, Invalid
+from exchange.flow.ping_together import GATHER_S, MANY
 from exchange.flow.ports import Receipt
 from exchange.web.dispatch import Dispatcher, Said, refuse
 from exchange.web.heads import Head
@@ -27,15 +28,6 @@ from exchange.web.problems import WireFault
 
 GROUP: Final = 32
 """Pings taken through the stages together at most: more gain nothing, and take more memory."""
-
-MANY: Final = 4
-"""Pings on the way from which those that come next gather before they are begun."""
-
-GATHER_S: Final = 0.001
-"""How long they gather, at most. One that goes through all stages alone costs three to four times
-what it costs in a group: at half load a worker has a fifth less to do, and its slowest answers are
-quicker. Where few come, none waits.
-"""
 
 
 class Quick:

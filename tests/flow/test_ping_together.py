@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from exchange.core.model import Bid, Ping
+from exchange.core.model import Bid, Ping, SellerId
 from exchange.core.reasons import Reason
 from exchange.core.remote import Remote
 from exchange.core.screen import SeenContact
@@ -111,7 +111,25 @@ async def test_pings_of_a_group_are_unavailable_when_the_fast_store_is_away(
     assert [type(one) for one in came] == [Unavailable] * 3
 
 
-class Slow:
+async def seller_to_a_bidder(desk: Desk) -> SellerId:
+    """A seller, in a market of one campaign whose company has a bidder of its own."""
+    campaign_id = await desk.campaign(await desk.company(), 60_00)
+    campaign = desk.exchange.market.indexes["solar"].runners[campaign_id].campaign
+    asking = replace(campaign, bid=Bid(remote=Remote(url="https://bids.test/")))
+    await desk.exchange.registry.save_campaign(asking, create=False, now=desk.clock.now())
+    return await desk.seller()
+
+
+class NeverWaitedFor:
+    """What bidders of a group have in common."""
+
+    async def ask(
+        self, question: Question, asked: Sequence[Asked], deadline: float
+    ) -> Sequence[Said]:
+        raise AssertionError("a group is not waited for")
+
+
+class Slow(NeverWaitedFor):
     """Bidders that are told of later: one for each ping, in turns of their own."""
 
     def __init__(self) -> None:
@@ -133,20 +151,11 @@ class Slow:
         ]
         asyncio.get_running_loop().call_later(0.001 * (10 - self.asked), told, said)
 
-    async def ask(
-        self, question: Question, asked: Sequence[Asked], deadline: float
-    ) -> Sequence[Said]:
-        raise AssertionError("a group is not waited for")
-
 
 async def test_pings_of_a_group_wait_for_their_own_bidders_only(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seller, company = await desk.seller(), await desk.company()
-    campaign_id = await desk.campaign(company, 60_00)
-    campaign = desk.exchange.market.indexes["solar"].runners[campaign_id].campaign
-    asking = replace(campaign, bid=Bid(remote=Remote(url="https://bids.test/")))
-    await desk.exchange.registry.save_campaign(asking, create=False, now=desk.clock.now())
+    seller = await seller_to_a_bidder(desk)
     asked = Asking(Slow())
     monkeypatch.setattr(desk.exchange.pinging, "_asking", asked)
     came = await together(desk, [desk.lead(seller) for _ in range(5)])
@@ -156,7 +165,7 @@ async def test_pings_of_a_group_wait_for_their_own_bidders_only(
     assert asked.open == 0
 
 
-class Held:
+class Held(NeverWaitedFor):
     """Bidders that are told of when the test says so, each with one bid."""
 
     def __init__(self) -> None:
@@ -176,20 +185,11 @@ class Held:
         """The bidders of the ping that came first have all answered."""
         self._tell.pop(0)()
 
-    async def ask(
-        self, question: Question, asked: Sequence[Asked], deadline: float
-    ) -> Sequence[Said]:
-        raise AssertionError("a group is not waited for")
-
 
 async def test_pings_whose_bidders_answered_gather_where_many_wait_and_never_where_few_do(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seller, company = await desk.seller(), await desk.company()
-    campaign_id = await desk.campaign(company, 60_00)
-    campaign = desk.exchange.market.indexes["solar"].runners[campaign_id].campaign
-    asking = replace(campaign, bid=Bid(remote=Remote(url="https://bids.test/")))
-    await desk.exchange.registry.save_campaign(asking, create=False, now=desk.clock.now())
+    seller = await seller_to_a_bidder(desk)
     held, asks, kept = Held(), list[int](), asyncio.Event()
     monkeypatch.setattr(desk.exchange.pinging, "_asking", Asking(held))
     monkeypatch.setattr("exchange.flow.ping_together.GATHER_S", 0.3)

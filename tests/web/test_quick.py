@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from exchange.core.model import Ping, PingId, SellerId
 from exchange.flow.faults import Fault
+from exchange.flow.ping_together import MANY
 from exchange.flow.ports import Receipt
 from exchange.flow.registry import Caller
 from exchange.web import quick as quick_way
@@ -214,13 +215,13 @@ async def test_pings_gather_where_several_are_on_the_way_and_none_waits_where_fe
     head = read_head("\r\n".join([*lines, "Content-Length: 9"]).encode())
     assert head is not None
     body = json.dumps(PING).encode()
-    for number in range(1, quick_way.MANY + 1):
+    for number in range(1, MANY + 1):
         assert pings.take(head, body, lambda _: None, lambda: None)
         await asyncio.sleep(0)
         assert groups == [1] * number
     for _ in range(3):
         assert pings.take(head, body, lambda _: None, lambda: None)
         await asyncio.sleep(0)
-    assert len(groups) == quick_way.MANY
+    assert len(groups) == MANY
     await asyncio.sleep(0.3)
-    assert groups[quick_way.MANY :] == [3]
+    assert groups[MANY:] == [3]
